@@ -1,0 +1,267 @@
+//! Every number in the house, with its unit, its reason and what its excess gets.
+//!
+//! What an operator may set is a field of [`Limits`]; what follows from a standard, from the
+//! machine or from another number is a constant. Nothing else in the code names a number of its
+//! own, so that this file answers "how much can a peer make it do?" on its own.
+
+use std::ops::RangeInclusive;
+
+/// Length of a request head, in bytes. Browsers send 400 to 2,000, cookies included.
+/// Excess: 431 and the connection ends.
+pub const REQUEST_BYTES_MAX: usize = 8 * 1024;
+
+/// Header fields of one request. Browsers send about 15. Excess: 431 and the connection ends.
+pub const REQUEST_HEADERS_MAX: usize = 64;
+
+/// Time for the whole request head to arrive, in milliseconds, however it is dripped.
+/// Excess: 408 and the connection ends.
+pub const REQUEST_MS_MAX: u64 = 10_000;
+
+/// Frames of one fragmented message. Text of 4 KiB in sensible pieces needs a dozen.
+/// Excess: Close 1009.
+pub const FRAGMENTS_MAX: u32 = 1024;
+
+/// Characters of a name after stripping: two lines on a phone. Excess: cut off.
+pub const USERNAME_CHARS_MAX: usize = 64;
+
+/// Time for a peer to read what was still to be said to it and to end the TCP connection after
+/// our Close frame or HTTP answer, in milliseconds. Excess: the socket is dropped.
+pub const CLOSE_MS_MAX: u64 = 2_000;
+
+/// Time for everybody to be told goodbye after SIGTERM, in milliseconds. The promise of the
+/// command line is an exit within five seconds. Excess: the sockets are dropped.
+pub const DRAIN_MS_MAX: u64 = 4_500;
+
+/// How long a peer may stay over its message rate before Close 1008, in milliseconds.
+pub const RATE_GRACE_MS: u64 = 10_000;
+
+/// A pause this long between refused messages ends a spell over the rate, in milliseconds.
+pub const RATE_PAUSE_MS: u64 = 1_000;
+
+/// Seconds that a 503 asks the client to wait (RFC 9110, section 10.2.3).
+pub const RETRY_AFTER_SECONDS: u32 = 5;
+
+/// A keepalive deadline is rounded up to the next multiple of the ping interval divided by this,
+/// so that a house full of idle peers wakes the loop at most so often an interval.
+pub const KEEPALIVE_SLICES: u64 = 64;
+
+/// The one read buffer of the loop, in bytes: what a peer can hand in with one `read`.
+pub const READ_BUFFER_BYTES: usize = 64 * 1024;
+
+/// `read` calls for one peer and turn. Excess: the rest waits for the next turn.
+pub const READS_PER_PEER_AND_TURN: usize = 4;
+
+/// Connections accepted in one turn. Excess: the rest waits for the next turn.
+pub const ACCEPTS_PER_TURN: usize = 256;
+
+/// Peers written to in one turn. Excess: the rest waits for the next turn, in which everybody
+/// else's input is looked at first; so one broadcast to ten thousand holds nobody back for long.
+pub const TRANSMITS_PER_TURN: usize = 1024;
+
+/// `writev` calls for one peer and turn. Excess: the rest waits for the next turn.
+pub const WRITES_PER_PEER_AND_TURN: usize = 16;
+
+/// Slices of one `writev`. Linux allows 1,024; a peer that keeps up has one or two.
+pub const WRITE_SLICES_MAX: usize = 64;
+
+/// Events taken from one poll. Excess stays in the kernel until the next one.
+pub const EVENTS_PER_POLL: usize = 1024;
+
+/// Connections that the kernel may hold for us between two turns. The usual 128 drops SYNs when
+/// a thousand clients reconnect at once. Linux cuts it to `net.core.somaxconn`.
+pub const LISTEN_BACKLOG: i32 = 4096;
+
+/// How long accepting rests after the system had no descriptor or memory for another
+/// connection, unless one closes before, in milliseconds.
+pub const ACCEPT_RETRY_MS: u64 = 500;
+
+/// Descriptors that are not peers: three standard streams, the poll, the signals' two, the
+/// listeners, and a few to spare for the connections that are told that the house is full.
+pub const DESCRIPTORS_RESERVED: u64 = 16;
+
+/// Connections beyond `peers_max` that are still given a request's time, so that they get a
+/// proper 503 instead of a reset.
+pub const REFUSALS_MAX: u32 = 8;
+
+/// Capacity that an encoding buffer keeps between turns, in bytes; a burst's excess is given back.
+pub const SCRATCH_BYTES_KEPT: usize = 16 * 1024;
+
+/// A column of peers grows by a part of its length instead of doubling, so that ten thousand
+/// idle peers do not pay for six thousand that are not there: 1/8 keeps growth amortised.
+pub const COLUMN_GROWTH_DIVISOR: usize = 8;
+
+/// The least number of places that a column of peers grows by.
+pub const COLUMN_GROWTH_MIN: usize = 16;
+
+/// Frames that one event can add to a turn, beyond which the turn is full and goes out: a join,
+/// a leave, a count and a message.
+pub const TURN_FRAMES_SPARE: u32 = 4;
+
+/// Bytes of an error's text to its sender; what it quotes of a peer's bytes is cut here.
+pub const ERROR_BYTES_MAX: usize = 200;
+
+/// The longest JSON that one byte of text can turn into: `\u0000`.
+pub const JSON_BYTES_PER_TEXT_BYTE: u32 = 6;
+
+/// Bytes of the longest envelope around a message: keys, braces and a name that is all escapes
+/// (characters of four bytes are not escaped), and the frame header.
+pub const ENVELOPE_BYTES_MAX: u32 = 512;
+
+/// What an operator may set. The defaults are those of the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Chat messages replayed on joining. Excess: the oldest is forgotten.
+    pub history_frames_max: u32,
+    /// Outbound frames a reader may lag behind. Excess: Close 1013 to that reader.
+    pub queue_frames_max: u32,
+    /// The same in bytes.
+    pub queue_bytes_max: u32,
+    /// A whole WebSocket message, in bytes, fragments together. Excess: Close 1009.
+    pub message_bytes_max: u32,
+    /// The text of one chat message, in bytes of UTF-8. Excess: an error to its sender.
+    pub text_bytes_max: u32,
+    /// WebSocket peers at once. Excess: 503 with `Retry-After`.
+    pub peers_max: u32,
+    /// WebSocket peers from one address, 0 for any number. Excess: 429.
+    pub peers_per_ip_max: u32,
+    /// Messages a second and peer that refill its bucket, 0 for no limit. Excess: an error to
+    /// the sender, and after [`RATE_GRACE_MS`] of it Close 1008.
+    pub rate_per_second: u32,
+    /// Messages that a bucket holds.
+    pub burst: u32,
+    /// A peer silent for this long gets a ping, in milliseconds, 0 for never; after 2.5 times
+    /// this long it is dropped.
+    pub ping_ms: u64,
+    /// Joins and leaves are announced in rooms of at most so many members.
+    pub announce_up_to: u32,
+    /// Frames of one fragmented message; [`FRAGMENTS_MAX`] unless a test or a tool lifts it.
+    pub fragments_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            history_frames_max: 100,
+            queue_frames_max: 256,
+            queue_bytes_max: 1024 * 1024,
+            message_bytes_max: 16 * 1024,
+            text_bytes_max: 4096,
+            peers_max: 1000,
+            peers_per_ip_max: 0,
+            rate_per_second: 50,
+            burst: 1000,
+            ping_ms: 30_000,
+            announce_up_to: 1000,
+            fragments_max: FRAGMENTS_MAX,
+        }
+    }
+}
+
+/// `--history`
+pub const HISTORY_FRAMES: RangeInclusive<u64> = 0..=10_000;
+/// `--queue-frames`; a turn must fit into an empty queue and have room for more than one event.
+pub const QUEUE_FRAMES: RangeInclusive<u64> = 8..=65_536;
+/// `--queue-bytes`
+pub const QUEUE_BYTES: RangeInclusive<u64> = 4 * 1024..=256 * 1024 * 1024;
+/// `--message-bytes`
+pub const MESSAGE_BYTES: RangeInclusive<u64> = 128..=16 * 1024 * 1024;
+/// `--text-bytes`
+pub const TEXT_BYTES: RangeInclusive<u64> = 1..=1024 * 1024;
+/// `--max-peers`
+pub const PEERS: RangeInclusive<u64> = 1..=1_000_000;
+/// `--max-peers-per-ip`
+pub const PEERS_PER_IP: RangeInclusive<u64> = 0..=1_000_000;
+/// `--rate`
+pub const RATE: RangeInclusive<u64> = 0..=100_000;
+/// `--burst`
+pub const BURST: RangeInclusive<u64> = 1..=1_000_000;
+/// `--ping`, in milliseconds: one second to one day, or 0.
+pub const PING_MS: RangeInclusive<u64> = 1_000..=86_400_000;
+/// `--announce-up-to`
+pub const ANNOUNCE_UP_TO: RangeInclusive<u64> = 0..=1_000_000;
+
+impl Limits {
+    /// Bytes of the longest frame that one chat message can become. It grows with
+    /// `text_bytes_max` only.
+    pub const fn frame_bytes_max(&self) -> u32 {
+        self.text_bytes_max * JSON_BYTES_PER_TEXT_BYTE + ENVELOPE_BYTES_MAX
+    }
+
+    /// Room that a turn keeps for what one event can add to it: a message, or two lines of the
+    /// house and a count. A turn with less than this left is full and goes out.
+    pub const fn turn_bytes_spare(&self) -> u32 {
+        self.frame_bytes_max() + TURN_FRAMES_SPARE * ENVELOPE_BYTES_MAX
+    }
+
+    /// A peer silent for this long is dropped, in milliseconds: two pings and a half.
+    pub const fn silence_ms_max(&self) -> u64 {
+        self.ping_ms * 5 / 2
+    }
+
+    /// What each limit demands of the others.
+    ///
+    /// # Errors
+    /// The sentence names the two options that contradict each other.
+    pub fn check(&self) -> Result<(), String> {
+        if self.text_bytes_max > self.message_bytes_max {
+            return Err(format!(
+                "--text-bytes {} is more than --message-bytes {}: no message could carry such a text; \
+                 raise --message-bytes or lower --text-bytes",
+                self.text_bytes_max, self.message_bytes_max
+            ));
+        }
+        if self.queue_bytes_max < self.turn_bytes_spare() {
+            return Err(format!(
+                "--queue-bytes {} cannot hold one message of --text-bytes {} ({} bytes where every \
+                 character is escaped); raise --queue-bytes or lower --text-bytes",
+                self.queue_bytes_max,
+                self.text_bytes_max,
+                self.turn_bytes_spare()
+            ));
+        }
+        if u64::from(self.history_frames_max) * u64::from(self.frame_bytes_max()) > u32::MAX.into()
+        {
+            return Err(format!(
+                "--history {} of messages of --text-bytes {} can exceed 4 GiB; lower one of them",
+                self.history_frames_max, self.text_bytes_max
+            ));
+        }
+        Ok(())
+    }
+}
+
+const _: () = assert!(DRAIN_MS_MAX < 5_000, "the command line promises five seconds");
+const _: () = assert!(CLOSE_MS_MAX < DRAIN_MS_MAX, "a drain waits for each Close");
+const _: () = assert!(REQUEST_BYTES_MAX <= READ_BUFFER_BYTES, "a head fits in one read");
+const _: () = assert!(WRITE_SLICES_MAX <= 1024, "IOV_MAX on Linux");
+const _: () = assert!(*QUEUE_FRAMES.start() > TURN_FRAMES_SPARE as u64, "a turn can begin");
+const _: () = assert!(ERROR_BYTES_MAX * 6 < 4096, "an error fits in the smallest queue");
+const _: () = assert!(USERNAME_CHARS_MAX * 4 < ENVELOPE_BYTES_MAX as usize, "a name fits");
+const _: () = assert!(*TEXT_BYTES.end() * 6 < u32::MAX as u64, "frame_bytes_max fits in u32");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_coherent() {
+        assert_eq!(Limits::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn a_contradiction_names_both_options() {
+        let text = Limits { text_bytes_max: 20_000, ..Limits::default() };
+        let said = text.check().unwrap_err();
+        assert!(
+            said.contains("--text-bytes 20000") && said.contains("--message-bytes 16384"),
+            "{said}"
+        );
+
+        let queue = Limits { queue_bytes_max: 4096, ..Limits::default() };
+        let said = queue.check().unwrap_err();
+        assert!(
+            said.contains("--queue-bytes 4096") && said.contains("--text-bytes 4096"),
+            "{said}"
+        );
+    }
+}

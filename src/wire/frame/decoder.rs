@@ -1,0 +1,435 @@
+//! From the bytes of one peer to its messages.
+
+use std::borrow::Cow;
+use std::mem;
+
+use super::error::FrameError;
+use super::header::{HEADER_BYTES_MAX, Header};
+use super::mask::unmask;
+use super::{CloseCode, Control, Data, OpCode};
+use crate::limits::Limits;
+use crate::wire::take;
+
+/// What a peer has said: a whole message, or a control frame.
+///
+/// Borrowed from the input where it lay there whole, owned where it came in pieces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event<'i> {
+    /// A text message; checked to be UTF-8.
+    Text(Cow<'i, str>),
+    /// A binary message.
+    Binary(Cow<'i, [u8]>),
+    /// A Ping and its body, at most 125 bytes.
+    Ping(Cow<'i, [u8]>),
+    /// A Pong and its body, at most 125 bytes.
+    Pong(Cow<'i, [u8]>),
+    /// A Close and its code, `None` where it had no body. The reason has been checked and dropped.
+    Close(Option<CloseCode>),
+}
+
+/// The inbound half of the frame layer of one peer.
+///
+/// Invariant: it owns memory only while part of a frame or of a fragmented message is held, and
+/// as much as bytes have come in (times two, as a `Vec` grows), never as much as a header has
+/// declared. Between messages it is one null pointer.
+///
+/// After an error the decoder is of no more use: the connection has failed (section 7.1.7).
+#[derive(Debug, Default)]
+pub struct Decoder {
+    held: Option<Box<Held>>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    header: [u8; HEADER_BYTES_MAX],
+    header_len: usize,
+    arriving: Option<Arriving>,
+    control: Vec<u8>,
+    message: Option<Message>,
+}
+
+/// A frame whose header is known and whose payload is still coming in.
+#[derive(Debug)]
+struct Arriving {
+    opcode: OpCode,
+    fin: bool,
+    left: u64,
+    key: [u8; 4],
+}
+
+/// The data message so far.
+#[derive(Debug)]
+struct Message {
+    opcode: OpCode,
+    bytes: Vec<u8>,
+    /// How much of `bytes` is known to be UTF-8.
+    valid: usize,
+    fragments: u32,
+}
+
+impl Decoder {
+    /// Takes bytes from the front of `input` until there is something to tell, and unmasks them
+    /// in place. `None` means that all of `input` has been taken and the rest is awaited; call
+    /// again until then.
+    ///
+    /// Work: linear in the bytes taken, whatever the lengths of frames and of cuts.
+    ///
+    /// # Errors
+    /// The peer's fault, as soon as the byte that proves it is there.
+    pub fn decode<'i>(
+        &mut self,
+        input: &mut &'i mut [u8],
+        limits: &Limits,
+    ) -> Result<Option<Event<'i>>, FrameError> {
+        loop {
+            if !self.is_arriving() {
+                let Some(header) = self.read_header(input)? else { return Ok(None) };
+                self.check_limits(&header, limits)?;
+                if self.is_whole(&header, input) {
+                    return whole_frame(&header, input).map(Some);
+                }
+                self.begin(&header);
+            }
+            let Some(held) = &mut self.held else { return Ok(None) };
+            if !held.take_payload(input)? {
+                return Ok(None);
+            }
+            if let Some(event) = held.finish_frame()? {
+                self.release();
+                return Ok(Some(event));
+            }
+        }
+    }
+
+    /// Whether nothing is held: the next byte starts a new frame of a new message.
+    pub fn is_idle(&self) -> bool {
+        self.held.is_none()
+    }
+
+    fn is_arriving(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.arriving.is_some())
+    }
+
+    fn message(&self) -> Option<&Message> {
+        self.held.as_ref().and_then(|held| held.message.as_ref())
+    }
+
+    fn read_header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, FrameError> {
+        if let Some(held) = &mut self.held
+            && held.header_len > 0
+        {
+            let header = held.read_cut_header(input)?;
+            self.release();
+            return Ok(header);
+        }
+        match Header::read(input, self.message().is_some())? {
+            Some((header, read)) => {
+                take(input, read);
+                Ok(Some(header))
+            }
+            None if input.is_empty() => Ok(None),
+            None => {
+                let held = self.held.get_or_insert_default();
+                held.header_len = input.len();
+                held.header[..input.len()].copy_from_slice(input);
+                take(input, held.header_len);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Judges the message by what its header declares, before any of the payload is taken.
+    fn check_limits(&self, header: &Header, limits: &Limits) -> Result<(), FrameError> {
+        if matches!(header.opcode, OpCode::Control(_)) {
+            return Ok(());
+        }
+        let (bytes, fragments) = match self.message() {
+            Some(message) => (message.bytes.len() as u64, message.fragments),
+            None => (0, 0),
+        };
+        // Both are below 2^63, so the sum cannot overflow.
+        let bytes = bytes + header.len;
+        if bytes > u64::from(limits.message_bytes_max) {
+            return Err(FrameError::MessageTooBig { bytes, limit: limits.message_bytes_max });
+        }
+        if fragments >= limits.fragments_max {
+            return Err(FrameError::TooManyFragments { limit: limits.fragments_max });
+        }
+        Ok(())
+    }
+
+    /// Whether the frame can be told from the input alone, with no copy.
+    fn is_whole(&self, header: &Header, input: &[u8]) -> bool {
+        let unfragmented = match header.opcode {
+            OpCode::Control(_) => true,
+            OpCode::Data(_) => header.fin && self.message().is_none(),
+        };
+        unfragmented && header.len <= input.len() as u64
+    }
+
+    fn begin(&mut self, header: &Header) {
+        let held = self.held.get_or_insert_default();
+        let opcode = header.opcode;
+        if matches!(opcode, OpCode::Data(_)) {
+            held.message.get_or_insert(Message {
+                opcode,
+                bytes: Vec::new(),
+                valid: 0,
+                fragments: 0,
+            });
+        }
+        held.arriving =
+            Some(Arriving { opcode, fin: header.fin, left: header.len, key: header.mask });
+    }
+
+    /// Gives the memory back once nothing is held.
+    fn release(&mut self) {
+        if self.held.as_ref().is_some_and(|held| held.is_empty()) {
+            self.held = None;
+        }
+    }
+}
+
+impl Held {
+    fn is_empty(&self) -> bool {
+        self.header_len == 0 && self.arriving.is_none() && self.message.is_none()
+    }
+
+    /// Completes a header whose first bytes came with an earlier input.
+    fn read_cut_header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, FrameError> {
+        let had = self.header_len;
+        let more = input.len().min(HEADER_BYTES_MAX - had);
+        self.header[had..had + more].copy_from_slice(&input[..more]);
+        match Header::read(&self.header[..had + more], self.message.is_some())? {
+            Some((header, read)) => {
+                self.header_len = 0;
+                take(input, read - had);
+                Ok(Some(header))
+            }
+            None => {
+                self.header_len += more;
+                take(input, more);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Takes what `input` has of the arriving payload; whether that was the rest of it.
+    fn take_payload(&mut self, input: &mut &mut [u8]) -> Result<bool, FrameError> {
+        let Some(arriving) = &mut self.arriving else { return Ok(false) };
+        let there = usize::try_from(arriving.left).unwrap_or(usize::MAX).min(input.len());
+        let payload = take(input, there);
+        arriving.key = unmask(payload, arriving.key);
+        arriving.left -= there as u64;
+        let complete = arriving.left == 0;
+        match (arriving.opcode, &mut self.message) {
+            (OpCode::Data(_), Some(message)) => {
+                message.bytes.extend_from_slice(payload);
+                message.check_text(complete && arriving.fin)?;
+            }
+            _ => self.control.extend_from_slice(payload),
+        }
+        Ok(complete)
+    }
+
+    /// Ends the frame whose payload is complete: what there is to tell, if anything.
+    fn finish_frame(&mut self) -> Result<Option<Event<'static>>, FrameError> {
+        match self.arriving.take() {
+            Some(Arriving { opcode: opcode @ OpCode::Control(_), .. }) => {
+                event(opcode, Cow::Owned(mem::take(&mut self.control))).map(Some)
+            }
+            Some(Arriving { fin: true, .. }) => match self.message.take() {
+                Some(message) => event(message.opcode, Cow::Owned(message.bytes)).map(Some),
+                None => Ok(None),
+            },
+            _ => {
+                if let Some(message) = &mut self.message {
+                    message.fragments += 1;
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl Message {
+    /// Checks what has come in since the last check; a character may be cut unless this is the
+    /// end of the message (section 8.1).
+    fn check_text(&mut self, at_end: bool) -> Result<(), FrameError> {
+        if self.opcode != OpCode::Data(Data::Text) {
+            return Ok(());
+        }
+        match std::str::from_utf8(&self.bytes[self.valid..]) {
+            Ok(_) => self.valid = self.bytes.len(),
+            Err(error) if error.error_len().is_none() && !at_end => {
+                self.valid += error.valid_up_to();
+            }
+            Err(_) => return Err(FrameError::InvalidUtf8),
+        }
+        Ok(())
+    }
+}
+
+fn whole_frame<'i>(header: &Header, input: &mut &'i mut [u8]) -> Result<Event<'i>, FrameError> {
+    // `is_whole` has compared the length with the input's, so it fits in a usize.
+    let payload = take(input, usize::try_from(header.len).unwrap_or(usize::MAX));
+    unmask(payload, header.mask);
+    event(header.opcode, Cow::Borrowed(payload))
+}
+
+fn event(opcode: OpCode, payload: Cow<'_, [u8]>) -> Result<Event<'_>, FrameError> {
+    match opcode {
+        OpCode::Data(Data::Text) => text(payload).map(Event::Text),
+        OpCode::Control(Control::Ping) => Ok(Event::Ping(payload)),
+        OpCode::Control(Control::Pong) => Ok(Event::Pong(payload)),
+        OpCode::Control(Control::Close) => close_code(&payload).map(Event::Close),
+        // Headers with other opcodes were refused; a message's opcode is its first frame's.
+        _ => Ok(Event::Binary(payload)),
+    }
+}
+
+fn text(payload: Cow<'_, [u8]>) -> Result<Cow<'_, str>, FrameError> {
+    match payload {
+        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).ok(),
+        Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).ok(),
+    }
+    .ok_or(FrameError::InvalidUtf8)
+}
+
+/// The code in the body of a Close frame (section 5.5.1). 1014 counts as forbidden: it is a
+/// gateway's word, never a client's.
+fn close_code(payload: &[u8]) -> Result<Option<CloseCode>, FrameError> {
+    let Some((raw, reason)) = payload.split_first_chunk::<2>() else {
+        return if payload.is_empty() { Ok(None) } else { Err(FrameError::CutCloseCode) };
+    };
+    let code = CloseCode::from(u16::from_be_bytes(*raw));
+    if !code.is_allowed() {
+        return Err(FrameError::ForbiddenCloseCode(code.into()));
+    }
+    match std::str::from_utf8(reason) {
+        Ok(_) => Ok(Some(code)),
+        Err(_) => Err(FrameError::InvalidUtf8),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+    fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![first, 0x80 | u8::try_from(payload.len()).unwrap()];
+        bytes.extend_from_slice(&KEY);
+        let mut payload = payload.to_vec();
+        unmask(&mut payload, KEY);
+        bytes.extend(payload);
+        bytes
+    }
+
+    /// All events of `bytes`, handed in as pieces of at most `piece` bytes, and what remains held.
+    fn decode(bytes: &[u8], piece: usize) -> (Vec<Event<'static>>, Result<Decoder, FrameError>) {
+        let mut decoder = Decoder::default();
+        let mut events = Vec::new();
+        for part in bytes.chunks(piece) {
+            let mut part = part.to_vec();
+            let mut input = &mut part[..];
+            loop {
+                match decoder.decode(&mut input, &Limits::default()) {
+                    Ok(Some(event)) => events.push(owned(event)),
+                    Ok(None) => break,
+                    Err(error) => return (events, Err(error)),
+                }
+            }
+            assert!(input.is_empty(), "None means that all was taken");
+        }
+        (events, Ok(decoder))
+    }
+
+    fn owned(event: Event<'_>) -> Event<'static> {
+        match event {
+            Event::Text(text) => Event::Text(Cow::Owned(text.into_owned())),
+            Event::Binary(bytes) => Event::Binary(Cow::Owned(bytes.into_owned())),
+            Event::Ping(bytes) => Event::Ping(Cow::Owned(bytes.into_owned())),
+            Event::Pong(bytes) => Event::Pong(Cow::Owned(bytes.into_owned())),
+            Event::Close(code) => Event::Close(code),
+        }
+    }
+
+    #[test]
+    fn fragments_with_a_ping_between_them() {
+        let bytes =
+            [masked(0x01, "Grüß".as_bytes()), masked(0x89, b"?"), masked(0x80, b"e")].concat();
+        for piece in 1..=bytes.len() {
+            let (events, decoder) = decode(&bytes, piece);
+            assert_eq!(
+                events,
+                [Event::Ping(b"?"[..].into()), Event::Text("Grüße".into())],
+                "pieces of {piece}"
+            );
+            assert!(decoder.unwrap().is_idle(), "nothing is held after the last message");
+        }
+    }
+
+    #[test]
+    fn a_whole_frame_is_borrowed_from_the_input() {
+        let mut bytes = masked(0x81, b"hello");
+        let mut input = &mut bytes[..];
+        let event = Decoder::default().decode(&mut input, &Limits::default());
+        assert!(matches!(event, Ok(Some(Event::Text(Cow::Borrowed("hello"))))), "{event:?}");
+    }
+
+    #[test]
+    fn a_character_may_be_cut_by_fragments_and_not_by_the_end() {
+        let cut = [masked(0x01, b"\xf0\x9f"), masked(0x80, b"\x98\x80")].concat();
+        assert_eq!(decode(&cut, cut.len()).0, [Event::Text("😀".into())]);
+        let lost = [masked(0x01, b"ok"), masked(0x80, b"\xf0\x9f")].concat();
+        assert_eq!(decode(&lost, 1).1.unwrap_err(), FrameError::InvalidUtf8);
+    }
+
+    #[test]
+    fn bad_text_fails_at_the_first_bad_byte() {
+        // A surrogate: 0xed may be followed by 0x80 to 0x9f only (Unicode, table 3-7).
+        let bytes = masked(0x81, b"a\xed\xa0\x80 and much more");
+        let judged = 6 + b"a\xed\xa0".len();
+        assert!(decode(&bytes[..judged - 1], 1).1.is_ok());
+        assert_eq!(decode(&bytes[..judged], 1).1.unwrap_err(), FrameError::InvalidUtf8);
+    }
+
+    #[test]
+    fn a_declared_length_alone_costs_nothing() {
+        let mut limits = Limits::default();
+        limits.message_bytes_max = u32::MAX;
+        let mut bytes = [0x82, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4, 5];
+        let mut decoder = Decoder::default();
+        assert_eq!(decoder.decode(&mut &mut bytes[..], &limits), Ok(None));
+        let held = decoder.held.unwrap();
+        assert!(held.message.unwrap().bytes.capacity() <= 64);
+    }
+
+    #[test]
+    fn too_big_is_told_from_the_header() {
+        let limit = Limits::default().message_bytes_max;
+        let mut bytes = [0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+        assert_eq!(
+            Decoder::default().decode(&mut &mut bytes[..], &Limits::default()),
+            Err(FrameError::MessageTooBig { bytes: i64::MAX as u64, limit })
+        );
+    }
+
+    #[test]
+    fn close_bodies() {
+        assert_eq!(decode(&masked(0x88, b""), 1).0, [Event::Close(None)]);
+        assert_eq!(
+            decode(&masked(0x88, b"\x03\xe8bye"), 1).0,
+            [Event::Close(Some(CloseCode::Normal))]
+        );
+        assert_eq!(decode(&masked(0x88, b"\x03"), 9).1.unwrap_err(), FrameError::CutCloseCode);
+        let forbidden = FrameError::ForbiddenCloseCode(1005);
+        assert_eq!(decode(&masked(0x88, b"\x03\xed"), 9).1.unwrap_err(), forbidden);
+        assert_eq!(
+            decode(&masked(0x88, b"\x03\xe8\xff"), 9).1.unwrap_err(),
+            FrameError::InvalidUtf8
+        );
+    }
+}
