@@ -1,0 +1,503 @@
+//! Peers and the hub together: what a connection's bytes lead to, what is to be written, and
+//! when time alone makes something happen. Sans-IO: no socket, no clock.
+//!
+//! The law of its use, once a turn: hand in what has happened ([`Server::accept`],
+//! [`Server::handle_input`], [`Server::handle_eof`], [`Server::handle_writable`]), then the time
+//! ([`Server::handle_timeout`]), then act on [`Server::poll_output`] until it says `None`, then
+//! sleep until [`Server::poll_timeout`] or until something happens.
+
+mod counters;
+mod http;
+mod peer;
+mod rate;
+mod timers;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::IoSlice;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+pub use counters::Counters;
+
+use crate::clock::Now;
+use crate::hub::{Column, Hub, LOBBY, PeerId};
+use crate::limits::{
+    CLOSE_MS_MAX, DRAIN_MS_MAX, ERROR_BYTES_MAX, KEEPALIVE_SLICES, Limits, REFUSALS_MAX,
+    REQUEST_MS_MAX,
+};
+use crate::wire::envelope::{self, Command, Notice};
+use crate::wire::frame::{CloseCode, Event, Frame};
+use crate::wire::response::{Refusal, switching_protocols};
+use crate::wire::upgrade::{Request, Upgrade};
+use crate::wire::{name, take};
+use http::Pages;
+use peer::{Open, Peer, Phase, take_request};
+use rate::Verdict;
+use timers::{Deadline, Timers};
+
+/// What the reactor is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Write to this peer: [`Server::transmit`] has the bytes.
+    Transmit(PeerId),
+    /// Drop this peer's socket. The server has forgotten the peer already.
+    Close(PeerId),
+}
+
+/// The whole server but its sockets and its clock.
+#[derive(Debug)]
+pub struct Server {
+    limits: Rc<Limits>,
+    hub: Hub,
+    peers: Column<Peer>,
+    timers: Timers,
+    closes: VecDeque<PeerId>,
+    /// Members for each address, where that is limited.
+    per_ip: BTreeMap<IpAddr, u32>,
+    members: u32,
+    generation: u32,
+    pages: Pages,
+    drained_by_ms: Option<u64>,
+    counters: Counters,
+}
+
+impl Server {
+    /// A server with nobody in it. The limits must have passed [`Limits::check`].
+    pub fn new(limits: Limits) -> Self {
+        let limits = Rc::new(limits);
+        Self {
+            hub: Hub::new(Rc::clone(&limits)),
+            limits,
+            peers: Column::default(),
+            timers: Timers::default(),
+            closes: VecDeque::new(),
+            per_ip: BTreeMap::new(),
+            members: 0,
+            generation: 0,
+            pages: Pages::default(),
+            drained_by_ms: None,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes a new connection in, in a slot that no connection has.
+    ///
+    /// `None` where there is no place, not even for a proper refusal: see [`busy`].
+    pub fn accept(&mut self, slot: u32, ip: Option<IpAddr>, now: Now) -> Option<PeerId> {
+        if self.peers.len() >= (self.limits.peers_max + REFUSALS_MAX) as usize {
+            self.counters.turned_away += 1;
+            return None;
+        }
+        self.generation = self.generation.wrapping_add(1);
+        let id = PeerId::new(slot, self.generation);
+        self.peers.insert(
+            id,
+            Peer {
+                phase: Phase::Request(Vec::new()),
+                heard_ms: now.mono_ms,
+                deadline: Deadline::default(),
+                ip: ip.filter(|_| self.limits.peers_per_ip_max > 0).map(Box::new),
+            },
+        );
+        self.hub.open(id);
+        self.set_deadline(id, Some(now.mono_ms + REQUEST_MS_MAX));
+        self.counters.accepted += 1;
+        Some(id)
+    }
+
+    /// Hands in bytes of a peer, which are unmasked in place; how many of them were taken.
+    ///
+    /// The rest, if any, must be handed in again after the outputs of this turn: the turn is
+    /// full, or the peer's own answers must go out first. Work: linear in the bytes.
+    pub fn handle_input(&mut self, id: PeerId, bytes: &mut [u8], now: Now) -> usize {
+        let len = bytes.len();
+        let mut input = bytes;
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.heard_ms = now.mono_ms;
+        }
+        while !input.is_empty() && !self.must_flush(id) {
+            match self.peers.get_mut(id).map(|peer| &mut peer.phase) {
+                Some(Phase::Request(head)) => match take_request(head, &mut input) {
+                    Ok(Some(request)) => self.handle_request(id, request, now),
+                    Ok(None) => {}
+                    Err(refusal) => self.refuse(id, &refusal, now),
+                },
+                Some(Phase::Open(open)) => match open.decoder.decode(&mut input, &self.limits) {
+                    Ok(Some(event)) => self.handle_event(id, event, now),
+                    Ok(None) => {}
+                    Err(error) => {
+                        self.counters.failed += 1;
+                        self.dismiss(id, error.close_code(), &error.to_string(), now);
+                    }
+                },
+                Some(Phase::Closing) | None => _ = take(&mut input, usize::MAX),
+            }
+        }
+        len - input.len()
+    }
+
+    /// Whether a peer's input must wait for the outputs of this turn.
+    pub fn must_flush(&self, id: PeerId) -> bool {
+        self.hub.is_full() || self.hub.wants_flush(id)
+    }
+
+    /// The peer will send nothing more. It is gone, unless an answer is still being written to
+    /// it: half-closed is a good way to ask for a page.
+    pub fn handle_eof(&mut self, id: PeerId, now: Now) {
+        let is_closing =
+            self.peers.get(id).is_some_and(|peer| matches!(peer.phase, Phase::Closing));
+        if !is_closing || self.hub.is_finished(id) {
+            self.handle_closed(id, now);
+        }
+    }
+
+    /// The connection is broken, or there is nothing more to wait for.
+    pub fn handle_closed(&mut self, id: PeerId, now: Now) {
+        if self.peers.get(id).is_some() {
+            self.leave(id, None, now);
+            self.forget(id);
+            self.closes.push_back(id);
+        }
+    }
+
+    /// The socket of this peer takes bytes again.
+    pub fn handle_writable(&mut self, id: PeerId) {
+        self.hub.handle_writable(id);
+    }
+
+    /// Does what is due. Calling it early or often does no harm.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while !self.hub.is_full()
+            && let Some(id) = self.timers.expired(now.mono_ms)
+        {
+            self.handle_deadline(id, now);
+        }
+    }
+
+    /// When [`Server::handle_timeout`] must be called next, in milliseconds of
+    /// [`Now::mono_ms`]; `None` for never. Changes with every other call.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        if self.has_output() {
+            return Some(0);
+        }
+        self.timers.next()
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn poll_output(&mut self, now: Now) -> Option<Output> {
+        loop {
+            while !self.hub.is_full()
+                && let Some(id) = self.hub.next_laggard()
+            {
+                self.give_up(id, now);
+            }
+            if let Some(id) = self.hub.next_ready() {
+                return Some(Output::Transmit(id));
+            }
+            if !self.hub.seal_next() && !self.hub.has_output() {
+                return self.closes.pop_front().map(Output::Close);
+            }
+        }
+    }
+
+    /// Whether [`Server::poll_output`] has something to say.
+    pub fn has_output(&self) -> bool {
+        self.hub.has_output() || !self.closes.is_empty()
+    }
+
+    /// The bytes to write next to a peer, as many slices of them as fit; how many there are.
+    pub fn transmit<'s>(&'s mut self, id: PeerId, slices: &mut [IoSlice<'s>]) -> usize {
+        self.hub.transmit(id, slices)
+    }
+
+    /// `len` of these bytes are written.
+    pub fn handle_sent(&mut self, id: PeerId, len: usize) {
+        self.hub.handle_sent(id, len);
+    }
+
+    /// The socket takes no more now; [`Server::handle_writable`] will tell.
+    pub fn handle_blocked(&mut self, id: PeerId) {
+        self.hub.handle_blocked(id);
+    }
+
+    /// The budget of this turn is used up: the peer gets its turn again.
+    pub fn handle_postponed(&mut self, id: PeerId) {
+        self.hub.make_ready(id);
+    }
+
+    /// Whether all has been written to this peer that ever will be, so that the socket's sending
+    /// direction can be shut down.
+    pub fn is_finished(&self, id: PeerId) -> bool {
+        self.hub.is_finished(id)
+    }
+
+    /// Begins the end: no new peers, Close 1001 to all after what is queued for them.
+    pub fn drain(&mut self, now: Now) {
+        let by = now.mono_ms + DRAIN_MS_MAX;
+        self.drained_by_ms = Some(by);
+        let ids: Vec<PeerId> = self.peers.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            match self.peers.get(id).map(|peer| &peer.phase) {
+                Some(Phase::Open(_)) => {
+                    let close = Frame::close(CloseCode::Away, "the server is going away");
+                    self.leave(id, Some(close), now);
+                    self.set_deadline(id, Some(by));
+                }
+                Some(Phase::Request(_)) => self.handle_closed(id, now),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether the end has come: all have gone, or their time is over.
+    pub fn is_drained(&self, now: Now) -> bool {
+        self.drained_by_ms.is_some_and(|by| self.peers.is_empty() || now.mono_ms >= by)
+    }
+
+    /// Connections that are open, whatever their state.
+    pub fn peers(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Members of a room; 0 where there is no such room.
+    pub fn members(&self, room: &str) -> usize {
+        self.hub.members(room)
+    }
+
+    /// What has happened so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Frames handed out to members so far.
+    pub fn deliveries(&self) -> u64 {
+        self.hub.deliveries()
+    }
+
+    /// Panics where the parts do not agree. Work: everything; for tests.
+    pub fn check_invariants(&self) {
+        self.hub.check_invariants();
+        let open =
+            self.peers.iter().filter(|(_, peer)| matches!(peer.phase, Phase::Open(_))).count();
+        assert_eq!(open, self.members as usize, "members are counted");
+        let counters = &self.counters;
+        assert_eq!(counters.accepted - counters.closed, self.peers.len() as u64);
+        assert_eq!(counters.joined - counters.left, u64::from(self.members));
+        let timed = self.peers.iter().filter(|(_, peer)| peer.deadline != Deadline::default());
+        assert_eq!(timed.count(), self.timers.len(), "every deadline has its peer");
+    }
+
+    fn set_deadline(&mut self, id: PeerId, at: Option<u64>) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            self.timers.set(id, &mut peer.deadline, at);
+        }
+    }
+
+    fn handle_request(&mut self, id: PeerId, request: Request, now: Now) {
+        let is_draining = self.drained_by_ms.is_some();
+        let answer = match request {
+            Request::Chat(upgrade) => match self.admit(id) {
+                Ok(()) => return self.join(id, &upgrade, now),
+                Err(refusal) => Err(refusal),
+            },
+            Request::Get { path, head_only } if path == http::HEALTH_PATH => {
+                http::health(is_draining, head_only)
+            }
+            Request::Get { path, head_only } => {
+                self.pages.get(&path, head_only).map_err(|refusal| Refusal { head_only, ..refusal })
+            }
+            Request::Other { path } => Err(http::other_method(&path)),
+        };
+        match answer {
+            Ok(bytes) => {
+                self.counters.served += 1;
+                self.answer(id, bytes, now);
+            }
+            Err(refusal) => self.refuse(id, &refusal, now),
+        }
+    }
+
+    /// Whether one more peer may join.
+    fn admit(&mut self, id: PeerId) -> Result<(), Refusal> {
+        if self.drained_by_ms.is_some() {
+            return Err(http::draining());
+        }
+        if self.members >= self.limits.peers_max {
+            return Err(http::full());
+        }
+        let Some(ip) = self.peers.get(id).and_then(|peer| peer.ip.as_deref()) else {
+            return Ok(());
+        };
+        let count = self.per_ip.entry(*ip).or_default();
+        if *count >= self.limits.peers_per_ip_max {
+            return Err(http::full_for_address());
+        }
+        *count += 1;
+        Ok(())
+    }
+
+    fn join(&mut self, id: PeerId, upgrade: &Upgrade, now: Now) {
+        let username = name::clean(&upgrade.username).unwrap_or_else(|| name::anonymous(now));
+        log::debug!("joined peer={id} username={username:?}");
+        self.hub.answer(id, switching_protocols(&upgrade.accept).into());
+        self.hub.join(id, LOBBY, &username);
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.phase = Phase::Open(Open::new(username));
+        }
+        self.members += 1;
+        self.counters.joined += 1;
+        self.set_keepalive(id, now.mono_ms, self.limits.ping_ms);
+    }
+
+    fn refuse(&mut self, id: PeerId, refusal: &Refusal, now: Now) {
+        log::debug!("refused peer={id} status={} reason={:?}", refusal.status, refusal.text);
+        self.counters.refused += 1;
+        self.answer(id, refusal.to_bytes().into(), now);
+    }
+
+    /// Sends an HTTP answer, after which the connection ends.
+    fn answer(&mut self, id: PeerId, bytes: Rc<[u8]>, now: Now) {
+        self.hub.answer(id, bytes);
+        self.hub.finish(id, None);
+        self.begin_closing(id, now.mono_ms + REQUEST_MS_MAX);
+    }
+
+    fn handle_event(&mut self, id: PeerId, event: Event<'_>, now: Now) {
+        match event {
+            Event::Text(text) => self.handle_text(id, &text, now),
+            Event::Binary(_) => {
+                self.counters.failed += 1;
+                self.dismiss(id, CloseCode::Unsupported, "only text messages are understood", now);
+            }
+            Event::Ping(payload) => self.hub.set_pong(id, Frame::pong(&payload)),
+            Event::Pong(_) => {}
+            Event::Close(code) => {
+                let answer =
+                    code.map_or_else(Frame::close_without_code, |code| Frame::close(code, ""));
+                self.leave(id, Some(answer), now);
+            }
+        }
+    }
+
+    fn handle_text(&mut self, id: PeerId, text: &str, now: Now) {
+        let Some(Peer { phase: Phase::Open(open), .. }) = self.peers.get_mut(id) else { return };
+        match open.bucket.get_or_insert_default().draw(now.mono_ms, &self.limits) {
+            Verdict::Within => {}
+            Verdict::Over => {
+                let rate = self.limits.rate_per_second;
+                return self
+                    .reject(id, &format!("too fast: the limit is {rate} messages a second"));
+            }
+            Verdict::TooLong => {
+                self.counters.over_rate += 1;
+                return self.dismiss(id, CloseCode::Policy, "too fast for too long", now);
+            }
+        }
+        match envelope::parse(text, &self.limits) {
+            Ok(Command::ChatMessage { message }) => {
+                self.hub.publish(id, &open.name, &message);
+                self.counters.messages += 1;
+            }
+            Err(error) => self.reject(id, &error.to_string()),
+        }
+    }
+
+    /// Tells a member alone what is wrong with its message.
+    fn reject(&mut self, id: PeerId, text: &str) {
+        self.counters.rejected += 1;
+        let text = &text[..text.floor_char_boundary(ERROR_BYTES_MAX)];
+        self.hub.tell(id, &Notice::System { text });
+    }
+
+    /// Sends a member away.
+    fn dismiss(&mut self, id: PeerId, code: CloseCode, reason: &str, now: Now) {
+        log::debug!("dismissed peer={id} code={code} reason={reason:?}");
+        self.leave(id, Some(Frame::close(code, reason)), now);
+    }
+
+    /// A member lags too far: Close 1013, and nobody else notices.
+    fn give_up(&mut self, id: PeerId, now: Now) {
+        if self.peers.get(id).is_none() {
+            return;
+        }
+        self.counters.too_slow += 1;
+        log::debug!("dismissed peer={id} code=1013 reason=\"too slow\"");
+        self.hub
+            .overflow(id, Frame::close(CloseCode::Again, "too slow; come back when you can read"));
+        self.leave(id, None, now);
+    }
+
+    /// Takes a member out of its room; the other phases stay as they are.
+    fn leave(&mut self, id: PeerId, close: Option<Frame>, now: Now) {
+        let Some(peer) = self.peers.get_mut(id) else { return };
+        let Phase::Open(open) = &peer.phase else { return };
+        let announced = self.drained_by_ms.is_none().then_some(&*open.name);
+        self.hub.leave(id, announced, close);
+        self.members -= 1;
+        self.counters.left += 1;
+        if let Some(ip) = peer.ip.take()
+            && let Some(count) = self.per_ip.get_mut(&ip)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.per_ip.remove(&ip);
+            }
+        }
+        self.begin_closing(id, now.mono_ms + CLOSE_MS_MAX);
+    }
+
+    fn begin_closing(&mut self, id: PeerId, deadline_ms: u64) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.phase = Phase::Closing;
+            self.set_deadline(id, Some(deadline_ms));
+        }
+    }
+
+    /// Forgets a peer that is in no room; its slot is free for another.
+    fn forget(&mut self, id: PeerId) {
+        self.set_deadline(id, None);
+        self.peers.remove(id);
+        self.hub.close(id);
+        self.counters.closed += 1;
+    }
+
+    fn handle_deadline(&mut self, id: PeerId, now: Now) {
+        let Some(peer) = self.peers.get(id) else { return };
+        match &peer.phase {
+            Phase::Request(head) if !head.is_empty() => {
+                self.refuse(id, &Refusal::new(408, "the request took too long"), now);
+            }
+            Phase::Open(_) => self.keep_alive(id, peer.heard_ms, now),
+            // A connection that was opened and never used wants no answer.
+            Phase::Request(_) | Phase::Closing => self.handle_closed(id, now),
+        }
+    }
+
+    /// Pings a silent member, or drops one that has been silent for too long.
+    fn keep_alive(&mut self, id: PeerId, heard_ms: u64, now: Now) {
+        let (ping_ms, silence_ms_max) = (self.limits.ping_ms, self.limits.silence_ms_max());
+        let silent_ms = now.mono_ms.saturating_sub(heard_ms);
+        if silent_ms >= silence_ms_max {
+            self.counters.silent += 1;
+            log::debug!("dropped peer={id} reason=silent silent_ms={silent_ms}");
+            self.handle_closed(id, now);
+        } else if silent_ms >= ping_ms {
+            self.hub.ping(id, Frame::ping());
+            self.set_keepalive(id, now.mono_ms, ping_ms.min(silence_ms_max - silent_ms));
+        } else {
+            self.set_keepalive(id, heard_ms, ping_ms);
+        }
+    }
+
+    /// Looks at a member again `after_ms` from `from_ms`, or a little later together with others.
+    fn set_keepalive(&mut self, id: PeerId, from_ms: u64, after_ms: u64) {
+        let slice = (self.limits.ping_ms / KEEPALIVE_SLICES).max(1);
+        let at = (from_ms + after_ms).next_multiple_of(slice);
+        self.set_deadline(id, (self.limits.ping_ms > 0).then_some(at));
+    }
+}
+
+/// What a connection is told for which [`Server::accept`] has no place.
+pub fn busy() -> Vec<u8> {
+    http::full().to_bytes()
+}
