@@ -1,0 +1,70 @@
+//! One connected socket, and what came of using it.
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::Shutdown;
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+/// What came of a read or a write on a non-blocking socket.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// So many bytes; never 0 unless 0 were asked for.
+    Moved(usize),
+    /// The socket has or takes no more now; the poll will tell when it does.
+    Blocked,
+    /// The peer will send no more.
+    Eof,
+    /// The connection is of no more use.
+    Lost(io::Error),
+}
+
+/// One connected socket.
+#[derive(Debug)]
+pub(super) struct Transport {
+    stream: TcpStream,
+}
+
+impl Transport {
+    /// Takes a stream that was just accepted. Small frames go out at once (`TCP_NODELAY`).
+    pub(super) fn new(stream: TcpStream) -> Self {
+        // Fails only on a connection that is broken already; the next read tells.
+        let _ = stream.set_nodelay(true);
+        Self { stream }
+    }
+
+    /// Registers both interests, once for the connection's life: mio is edge-triggered.
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.stream, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Reads into `buffer`.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Outcome {
+        match retry(|| self.stream.read(buffer)) {
+            Outcome::Moved(0) => Outcome::Eof,
+            outcome => outcome,
+        }
+    }
+
+    /// Writes as much of `slices` as the socket takes, in one call.
+    pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> Outcome {
+        retry(|| self.stream.write_vectored(slices))
+    }
+
+    /// Ends our direction of the connection; what is written still arrives.
+    pub(super) fn shutdown_write(&self) {
+        // Fails only on a connection that is broken already.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+}
+
+fn retry(mut call: impl FnMut() -> io::Result<usize>) -> Outcome {
+    loop {
+        match call() {
+            Ok(len) => return Outcome::Moved(len),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Outcome::Blocked,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Outcome::Lost(error),
+        }
+    }
+}
