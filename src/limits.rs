@@ -24,6 +24,21 @@ pub const FRAGMENTS_MAX: u32 = 1024;
 /// Characters of a name after stripping: two lines on a phone. Excess: cut off.
 pub const USERNAME_CHARS_MAX: usize = 64;
 
+/// Characters of a room's name after stripping. Excess: cut off.
+pub const ROOM_CHARS_MAX: usize = 64;
+
+/// Bytes of the `ref` that a client gives a message: a UUID with room to spare. Excess: an error
+/// to the sender.
+pub const REFERENCE_BYTES_MAX: usize = 64;
+
+/// The least time between two notices that the same member is writing, in milliseconds.
+/// Excess: not passed on.
+pub const TYPING_MS_MIN: u64 = 1_000;
+
+/// The least time between two log lines about refused origins, in milliseconds, so that a web
+/// page cannot fill a small box's log.
+pub const ORIGIN_LOG_MS_MIN: u64 = 10_000;
+
 /// Time for a peer to read what was still to be said to it and to end the TCP connection after
 /// our Close frame or HTTP answer, in milliseconds. Excess: the socket is dropped.
 pub const CLOSE_MS_MAX: u64 = 2_000;
@@ -134,6 +149,9 @@ pub struct Limits {
     pub ping_ms: u64,
     /// Joins and leaves are announced in rooms of at most so many members.
     pub announce_up_to: u32,
+    /// Rooms at once. Excess: the room that was empty for longest is forgotten with its history,
+    /// and where none is empty 503.
+    pub rooms_max: u32,
     /// Frames of one fragmented message; [`FRAGMENTS_MAX`] unless a test or a tool lifts it.
     pub fragments_max: u32,
 }
@@ -152,6 +170,7 @@ impl Default for Limits {
             burst: 1000,
             ping_ms: 30_000,
             announce_up_to: 1000,
+            rooms_max: 1000,
             fragments_max: FRAGMENTS_MAX,
         }
     }
@@ -177,6 +196,8 @@ pub const RATE: RangeInclusive<u64> = 0..=100_000;
 pub const BURST: RangeInclusive<u64> = 1..=1_000_000;
 /// `--ping`, in milliseconds: one second to one day, or 0.
 pub const PING_MS: RangeInclusive<u64> = 1_000..=86_400_000;
+/// `--rooms-max`
+pub const ROOMS: RangeInclusive<u64> = 1..=1_000_000;
 /// `--announce-up-to`
 pub const ANNOUNCE_UP_TO: RangeInclusive<u64> = 0..=1_000_000;
 

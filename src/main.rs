@@ -4,6 +4,7 @@
 
 mod logger;
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -49,7 +50,8 @@ fn serve(options: &Options) -> ExitCode {
         );
     }
     let peers_max = limits.peers_max;
-    match Reactor::bind(&options.listen, Server::new(limits)) {
+    let server = Server::with(limits, options.origins.clone(), epoch());
+    match Reactor::bind(&options.listen, server) {
         Ok(mut reactor) => {
             for address in reactor.addresses() {
                 log::info!("listening addr={address} max_peers={peers_max}");
@@ -61,6 +63,12 @@ fn serve(options: &Options) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A number that no other run of this program has. The clock will not do: on a board without a
+/// battery every run starts in 1970. The standard library seeds its hashes from the system.
+fn epoch() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 fn run(reactor: &mut Reactor) -> ExitCode {

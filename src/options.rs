@@ -9,6 +9,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use log::LevelFilter;
 
 use crate::limits::{self, DESCRIPTORS_RESERVED, Limits, REFUSALS_MAX};
+use crate::server::Origins;
 
 /// The port where none is named.
 const DEFAULT_PORT: u16 = 8080;
@@ -37,6 +38,8 @@ pub struct Options {
     pub limits: Limits,
     /// Peers at once, where they are not as many as descriptors allow.
     pub max_peers: Option<u32>,
+    /// Which web pages may connect.
+    pub origins: Origins,
     /// The least important lines that are logged.
     pub log: LevelFilter,
 }
@@ -47,6 +50,7 @@ impl Default for Options {
             listen: Vec::new(),
             limits: Limits::default(),
             max_peers: None,
+            origins: Origins::default(),
             log: LevelFilter::Info,
         }
     }
@@ -99,6 +103,18 @@ const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        group: "Where",
+        name: "origin",
+        value: "ORIGIN",
+        help: "let pages of this origin connect too, repeatable; any for all [its own]",
+        set: |options, value| {
+            for origin in value.split([',', ' ']).filter(|part| !part.is_empty()) {
+                add_origin(&mut options.origins, origin)?;
+            }
+            Ok(())
+        },
+    },
+    Setting {
         group: "Chat",
         name: "history",
         value: "N",
@@ -122,6 +138,13 @@ const SETTINGS: &[Setting] = &[
         set: |options, value| {
             number(value, limits::ANNOUNCE_UP_TO, &mut options.limits.announce_up_to)
         },
+    },
+    Setting {
+        group: "Limits",
+        name: "rooms-max",
+        value: "N",
+        help: "rooms at once [1000]",
+        set: |options, value| number(value, limits::ROOMS, &mut options.limits.rooms_max),
     },
     Setting {
         group: "Limits",
@@ -216,15 +239,7 @@ pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Action, String> {
-    let mut options = Options::default();
-    for setting in SETTINGS {
-        let name = setting.variable();
-        if let Some(value) = variable(&name).filter(|value| !value.is_empty()) {
-            set(setting, &name, &value, &mut options)?;
-        }
-    }
-    let mut listen = std::mem::take(&mut options.listen);
-
+    let mut given = Vec::new();
     let mut parser = Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
         let setting = match arg {
@@ -237,20 +252,27 @@ pub fn parse(
                 return Err(format!("unexpected argument {value:?}; see hallway --help"));
             }
         };
-        let value = parser
-            .value()
-            .map_err(|_| format!("--{} needs a value: --{0} {}", setting.name, setting.value))?;
-        let value = value.string().map_err(|error| error.to_string())?;
-        set(setting, &format!("--{}", setting.name), &value, &mut options)?;
+        let missing = || format!("--{} needs a value: --{0} {}", setting.name, setting.value);
+        let value = parser.value().map_err(|_| missing())?;
+        given.push((setting, value.string().map_err(|error| error.to_string())?));
     }
 
-    if !options.listen.is_empty() {
-        listen = options.listen;
+    let mut options = Options::default();
+    for setting in SETTINGS {
+        let name = setting.variable();
+        if !given.iter().any(|(one, _)| one.name == setting.name)
+            && let Some(value) = variable(&name).filter(|value| !value.is_empty())
+        {
+            set(setting, &name, &value, &mut options)?;
+        }
     }
-    if listen.is_empty() {
-        listen.push(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), default_port(&variable)?));
+    for (setting, value) in given {
+        set(setting, &format!("--{}", setting.name), &value, &mut options)?;
     }
-    options.listen = listen;
+    if options.listen.is_empty() {
+        let port = default_port(&variable)?;
+        options.listen.push(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
+    }
     options.limits.check()?;
     Ok(Action::Serve(options))
 }
@@ -306,6 +328,31 @@ fn default_port(variable: &impl Fn(&str) -> Option<String>) -> Result<u16, Strin
             .parse()
             .map_err(|_| format!("PORT {port}: out of range; expected 0 to {}", u16::MAX)),
     }
+}
+
+fn add_origin(origins: &mut Origins, origin: &str) -> Result<(), String> {
+    if origin == "any" {
+        *origins = Origins::Any;
+        return Ok(());
+    }
+    let is_origin = match origin.split_once("://") {
+        Some((scheme, authority)) => {
+            !scheme.is_empty() && !authority.is_empty() && !authority.contains('/')
+        }
+        None => origin == "null",
+    };
+    if !is_origin {
+        return Err(
+            "expected SCHEME://HOST[:PORT] without a path, like https://example.org, or any"
+                .to_owned(),
+        );
+    }
+    match origins {
+        Origins::Any => {}
+        Origins::Listed(listed) => listed.push(origin.to_owned()),
+        Origins::Own => *origins = Origins::Listed(vec![origin.to_owned()]),
+    }
+    Ok(())
 }
 
 fn number(value: &str, range: RangeInclusive<u64>, out: &mut u32) -> Result<(), String> {
@@ -396,6 +443,24 @@ mod tests {
     }
 
     #[test]
+    fn origins_add_up_and_replace_the_variable() {
+        let variables = [("HALLWAY_ORIGIN", "https://c")];
+        let variable = parse_with("--origin https://a", &variables).unwrap().origins;
+        assert_eq!(variable, Origins::Listed(vec!["https://a".to_owned()]));
+        let origins = |args: &str| parse_with(args, &[]).unwrap().origins;
+        let listed =
+            |all: &[&str]| Origins::Listed(all.iter().map(|&one| one.to_owned()).collect());
+        assert_eq!(origins(""), Origins::Own);
+        assert_eq!(
+            origins("--origin https://a --origin http://b:1"),
+            listed(&["https://a", "http://b:1"])
+        );
+        assert_eq!(origins("--origin https://a --origin any"), Origins::Any);
+        let page = "--origin https://a/page";
+        assert!(error(page).starts_with("--origin https://a/page: expected SCHEME://HOST"));
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_range() {
         for (args, line) in [
             ("--history 10001", "--history 10001: out of range; expected 0 to 10000"),
@@ -445,7 +510,7 @@ mod tests {
     #[test]
     fn the_help_fits_on_a_screen_and_names_every_option() {
         let help = help();
-        assert!(help.lines().count() <= 30, "{} lines", help.lines().count());
+        assert!(help.lines().count() <= 32, "{} lines", help.lines().count());
         assert!(help.lines().all(|line| line.len() <= 100));
         assert!(SETTINGS.iter().all(|setting| help.contains(&format!("--{} ", setting.name))));
     }

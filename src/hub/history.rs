@@ -3,58 +3,130 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// A ring of encoded chat messages.
+use crate::wire::envelope::{self, Dialect, Notice, Said};
+use crate::wire::frame::{Data, Frame, OpCode};
+
+/// A frame for each dialect, where there is one.
+pub(super) type Frames<T> = [Option<T>; Dialect::ALL.len()];
+
+/// One message, and its frames as far as they have been needed.
+#[derive(Debug)]
+struct Entry {
+    id: u64,
+    unix_ms: i64,
+    /// Name and message in one allocation.
+    text: Box<str>,
+    username_len: usize,
+    frames: Frames<Rc<[u8]>>,
+}
+
+impl Entry {
+    fn new(said: &Said<'_>, frames: Frames<&[u8]>) -> Self {
+        Self {
+            id: said.id,
+            unix_ms: said.unix_ms,
+            text: [said.username, said.message].concat().into(),
+            username_len: said.username.len(),
+            frames: frames.map(|frame| frame.map(Rc::from)),
+        }
+    }
+
+    /// The frame in a dialect, made when it is first asked for.
+    fn frame(&mut self, dialect: Dialect) -> &[u8] {
+        let (username, message) = self.text.split_at(self.username_len);
+        let said = Said { id: self.id, unix_ms: self.unix_ms, username, message };
+        self.frames[dialect.index()].get_or_insert_with(|| {
+            let mut json = Vec::new();
+            envelope::write(&Notice::Said(said), dialect, &mut json);
+            Frame::new(OpCode::Data(Data::Text), &json).into_bytes()
+        })
+    }
+}
+
+/// A ring of chat messages.
 ///
-/// Invariant: it owns no memory before the first message, and never more frames than its limit.
+/// Invariant: it owns no memory before the first message, and never more messages than its limit.
 #[derive(Debug)]
 pub struct History {
-    frames: VecDeque<Rc<[u8]>>,
-    frames_max: usize,
-    replay: Option<Rc<[u8]>>,
+    entries: VecDeque<Entry>,
+    entries_max: usize,
+    last_id: u64,
+    /// The whole of it as one piece, for all who join in the same turn.
+    replays: Frames<Rc<[u8]>>,
 }
 
 impl History {
-    /// An empty history of at most `frames_max` messages; 0 keeps none. Allocates nothing.
-    pub fn new(frames_max: usize) -> Self {
-        Self { frames: VecDeque::new(), frames_max, replay: None }
+    /// An empty history of at most `entries_max` messages; 0 keeps none. Allocates nothing.
+    pub fn new(entries_max: usize) -> Self {
+        let replays = Frames::default();
+        Self { entries: VecDeque::new(), entries_max, last_id: 0, replays }
     }
 
-    /// Remembers a message, and forgets the oldest where there are too many.
-    pub fn push(&mut self, frame: &[u8]) {
-        if self.frames_max == 0 {
+    /// The id of the next message. Ids count from 1 on.
+    pub fn next_id(&self) -> u64 {
+        self.last_id + 1
+    }
+
+    /// The id of the latest message, kept or not; `None` before the first.
+    pub fn last_id(&self) -> Option<u64> {
+        (self.last_id > 0).then_some(self.last_id)
+    }
+
+    /// Remembers a message with the frames that were made of it, and forgets the oldest where
+    /// there are too many.
+    pub fn push(&mut self, said: &Said<'_>, frames: Frames<&[u8]>) {
+        self.last_id = said.id;
+        self.replays = Frames::default();
+        if self.entries_max == 0 {
             return;
         }
-        if self.frames.len() == self.frames_max {
-            self.frames.pop_front();
+        if self.entries.len() == self.entries_max {
+            self.entries.pop_front();
         }
-        self.frames.push_back(frame.into());
-        self.replay = None;
+        self.entries.push_back(Entry::new(said, frames));
     }
 
-    /// All messages, the oldest first, as one piece for the wire; `None` where there are none.
-    ///
-    /// Made once for all who join between two messages.
-    pub fn replay(&mut self) -> Option<Rc<[u8]>> {
-        if self.replay.is_none() && !self.frames.is_empty() {
-            let frames: Vec<&[u8]> = self.frames.iter().map(|frame| &**frame).collect();
-            self.replay = Some(frames.concat().into());
-        }
-        self.replay.clone()
+    /// Whether all that came after message `id` is still here. Never for an id yet to come.
+    pub fn reaches_back_to(&self, id: u64) -> bool {
+        let first = self.entries.front().map_or(self.next_id(), |entry| entry.id);
+        id <= self.last_id && first <= id + 1
     }
 
-    /// Forgets the piece that [`History::replay`] made; it costs as much as the messages.
-    pub fn release_replay(&mut self) {
-        self.replay = None;
+    /// The messages after `after`, the oldest first, as one piece for the wire; `None` where
+    /// there are none. Work: constant for the second who asks for all of it in a turn.
+    pub fn replay(&mut self, dialect: Dialect, after: u64) -> Option<Rc<[u8]>> {
+        let skip = self.entries.partition_point(|entry| entry.id <= after);
+        if skip == self.entries.len() {
+            return None;
+        }
+        if skip > 0 {
+            return Some(self.concat(dialect, skip));
+        }
+        if self.replays[dialect.index()].is_none() {
+            self.replays[dialect.index()] = Some(self.concat(dialect, 0));
+        }
+        self.replays[dialect.index()].clone()
+    }
+
+    /// Forgets the pieces that [`History::replay`] has made; they cost as much as the messages.
+    pub fn release_replays(&mut self) {
+        self.replays = Frames::default();
     }
 
     /// Whether there is no message.
     pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.entries.is_empty()
     }
 
     /// How many messages there are.
     pub fn len(&self) -> usize {
-        self.frames.len()
+        self.entries.len()
+    }
+
+    fn concat(&mut self, dialect: Dialect, skip: usize) -> Rc<[u8]> {
+        let frames: Vec<&[u8]> =
+            self.entries.iter_mut().skip(skip).map(|entry| entry.frame(dialect)).collect();
+        frames.concat().into()
     }
 }
 
@@ -62,36 +134,76 @@ impl History {
 mod tests {
     use super::*;
 
+    fn push(history: &mut History, message: &str) {
+        let said = Said { id: history.next_id(), unix_ms: 0, username: "a", message };
+        history.push(&said, [None, None]);
+    }
+
+    /// The messages of a replay.
+    fn replay(history: &mut History, dialect: Dialect, after: u64) -> Vec<String> {
+        let bytes = history.replay(dialect, after).unwrap_or_else(|| Rc::from([]));
+        let text = String::from_utf8_lossy(&bytes);
+        text.split("\"message\":\"")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap().to_owned())
+            .collect()
+    }
+
     #[test]
     fn nothing_is_allocated_before_the_first_message() {
         let mut history = History::new(100);
-        assert_eq!(history.replay(), None);
-        assert_eq!(history.frames.capacity(), 0);
+        assert_eq!(history.replay(Dialect::First, 0), None);
+        assert_eq!((history.entries.capacity(), history.last_id()), (0, None));
     }
 
     #[test]
     fn the_oldest_goes_first() {
         let mut history = History::new(3);
-        for frame in [b"1", b"2", b"3", b"4"] {
-            history.push(frame);
+        for message in ["1", "2", "3", "4"] {
+            push(&mut history, message);
         }
-        assert_eq!(history.replay().as_deref(), Some(&b"234"[..]));
-        history.push(b"5");
-        assert_eq!(history.replay().as_deref(), Some(&b"345"[..]), "a new message shows");
+        assert_eq!(replay(&mut history, Dialect::First, 0), ["2", "3", "4"]);
+        push(&mut history, "5");
+        assert_eq!(replay(&mut history, Dialect::Second, 0), ["3", "4", "5"], "a new one shows");
+        assert_eq!((history.len(), history.last_id()), (3, Some(5)));
+    }
+
+    #[test]
+    fn who_has_seen_some_gets_the_rest() {
+        let mut history = History::new(3);
+        for message in ["1", "2", "3", "4"] {
+            push(&mut history, message);
+        }
+        assert_eq!(replay(&mut history, Dialect::Second, 3), ["4"]);
+        assert_eq!(history.replay(Dialect::Second, 4), None);
+        let reached: Vec<u64> = (0..7).filter(|&id| history.reaches_back_to(id)).collect();
+        assert_eq!(reached, [1, 2, 3, 4], "0 would miss message 1, 5 is yet to come");
     }
 
     #[test]
     fn one_replay_is_shared_until_the_next_message() {
         let mut history = History::new(3);
-        history.push(b"1");
-        let (first, second) = (history.replay().unwrap(), history.replay().unwrap());
+        push(&mut history, "1");
+        let mut replay = || history.replay(Dialect::First, 0).unwrap();
+        let (first, second) = (replay(), replay());
         assert!(Rc::ptr_eq(&first, &second));
     }
 
     #[test]
-    fn a_history_of_none_keeps_none() {
+    fn a_frame_that_was_made_already_is_not_made_again() {
+        let mut history = History::new(3);
+        let said = Said { id: 1, unix_ms: 0, username: "a", message: "1" };
+        history.push(&said, [Some(b"first"), None]);
+        assert_eq!(history.replay(Dialect::First, 0).as_deref(), Some(&b"first"[..]));
+        assert_eq!(replay(&mut history, Dialect::Second, 0), ["1"]);
+    }
+
+    #[test]
+    fn a_history_of_none_keeps_none_and_counts_on() {
         let mut history = History::new(0);
-        history.push(b"1");
-        assert!(history.is_empty() && history.replay().is_none());
+        push(&mut history, "1");
+        assert!(history.is_empty() && history.replay(Dialect::First, 0).is_none());
+        assert_eq!(history.last_id(), Some(1));
+        assert!(history.reaches_back_to(1) && !history.reaches_back_to(0));
     }
 }

@@ -3,38 +3,99 @@
 use std::rc::Rc;
 
 use super::PeerId;
-use super::history::History;
+use super::history::{Frames, History};
 use super::turn::Turn;
+use crate::wire::envelope::{Dialect, Notice, Said};
+
+/// Where a client wants to go on, as it was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Resume<'r> {
+    /// The id of the last message that it has seen.
+    pub since: &'r str,
+    /// The epoch of that id.
+    pub epoch: &'r str,
+}
 
 /// A room. Rooms are made when somebody joins and given back when nobody is in them and they
 /// have nothing to remember.
 #[derive(Debug)]
 pub(super) struct Room {
     pub(super) name: Rc<str>,
+    /// In which life of the room ids count; no two rooms ever have the same.
+    pub(super) epoch: Box<str>,
     /// Who is in it, in no order that could be seen. Each member knows its place in here.
     pub(super) members: Vec<PeerId>,
+    /// Members of each dialect.
+    pub(super) speakers: [u32; Dialect::ALL.len()],
     pub(super) history: History,
     pub(super) turn: Turn,
     /// Whether the number of members has changed since it was last told.
     pub(super) count_changed: bool,
+    /// Whether it has changed without an announcement of who came or went.
+    pub(super) count_unannounced: bool,
     /// Whether it waits to be sealed already.
     pub(super) is_dirty: bool,
+    /// When the last member left, by the monotonic clock.
+    pub(super) empty_since_ms: u64,
 }
 
 impl Room {
-    pub(super) fn new(name: Rc<str>, history_frames_max: usize) -> Self {
+    pub(super) fn new(name: Rc<str>, epoch: String, history_frames_max: usize) -> Self {
         Self {
             name,
+            epoch: epoch.into(),
             members: Vec::new(),
+            speakers: Default::default(),
             history: History::new(history_frames_max),
             turn: Turn::default(),
             count_changed: false,
+            count_unannounced: false,
             is_dirty: false,
+            empty_since_ms: 0,
+        }
+    }
+
+    /// Says something to all members, once a dialect that one of them speaks.
+    pub(super) fn say(&mut self, notice: &Notice<'_>) {
+        for dialect in Dialect::ALL {
+            if self.has_speaker(dialect) {
+                self.turn.append(notice, dialect);
+            }
+        }
+    }
+
+    /// Says a chat message to all members and remembers it; where its frame in `dialect` stands
+    /// in the turn.
+    pub(super) fn publish(&mut self, said: &Said<'_>, dialect: Dialect) -> std::ops::Range<usize> {
+        let places = Dialect::ALL.map(|each| {
+            self.has_speaker(each).then(|| self.turn.append(&Notice::Said(*said), each))
+        });
+        let mut frames: Frames<&[u8]> = Default::default();
+        for each in Dialect::ALL {
+            let place = places[each.index()].clone();
+            frames[each.index()] = place.map(|place| &self.turn.bytes(each)[place]);
+        }
+        self.history.push(said, frames);
+        places[dialect.index()].clone().unwrap_or_default()
+    }
+
+    /// Where a replay begins for a client that asks to go on: the id after which, and whether
+    /// nothing is missing. Whatever is no id of this life of the room counts as none.
+    pub(super) fn resume(&self, resume: Option<Resume<'_>>) -> (u64, bool) {
+        let Some(Resume { since, epoch }) = resume else { return (0, true) };
+        let is_number = since.bytes().all(|byte| byte.is_ascii_digit());
+        match since.parse().ok().filter(|_| is_number) {
+            Some(id) if epoch == &*self.epoch && self.history.reaches_back_to(id) => (id, true),
+            _ => (0, false),
         }
     }
 
     /// Whether nobody would notice if it were gone.
     pub(super) fn is_disposable(&self) -> bool {
         self.members.is_empty() && self.history.is_empty() && self.turn.is_empty()
+    }
+
+    fn has_speaker(&self, dialect: Dialect) -> bool {
+        self.speakers[dialect.index()] > 0
     }
 }

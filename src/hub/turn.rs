@@ -1,22 +1,23 @@
 //! What a room has to say at the end of this turn.
 //!
-//! Everything that happens in a room between two flushes is gathered in one piece of memory, of
-//! which each member then gets a part without a copy: one entry in its queue and one `writev`,
-//! however many messages the turn brought. Frames for one member alone keep their place in
-//! between as [`Aside`]s, so that everybody sees what concerns them in the order of events.
+//! Everything that happens in a room between two flushes is gathered in one piece of memory a
+//! dialect, of which each member then gets a part without a copy: one entry in its queue and one
+//! `writev`, however many messages the turn brought. Frames for one member alone keep their place
+//! in between as [`Aside`]s, so that everybody sees what concerns them in the order of events.
 
 use std::ops::Range;
 use std::rc::Rc;
 
 use crate::hub::PeerId;
 use crate::limits::{Limits, SCRATCH_BYTES_KEPT, TURN_FRAMES_SPARE};
-use crate::wire::envelope::{self, Notice};
+use crate::wire::envelope::{self, Dialect, Notice};
 use crate::wire::frame::{self, Data, Frame, OpCode};
 
 /// A frame for one peer alone, at its place among those for the whole room.
 #[derive(Debug)]
 pub(super) struct Aside {
     pub(super) to: PeerId,
+    pub(super) dialect: Dialect,
     /// What the peer gets of the turn before it, in bytes from the turn's start.
     pub(super) before: Range<usize>,
     pub(super) frame: Frame,
@@ -24,71 +25,110 @@ pub(super) struct Aside {
     pub(super) last: bool,
 }
 
+/// What a turn has for the speakers of one dialect.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) bytes: Rc<[u8]>,
+    pub(super) frames: u32,
+    /// Whether nothing in it would be missed: a reader who lags does without.
+    pub(super) is_dispensable: bool,
+}
+
 /// A turn that is over and goes out.
 #[derive(Debug)]
 pub(super) struct Sealed {
-    pub(super) bytes: Rc<[u8]>,
-    pub(super) frames: u32,
+    pub(super) parts: [Part; Dialect::ALL.len()],
     pub(super) asides: Vec<Aside>,
 }
 
 /// The turn that is under way.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
-    bytes: Vec<u8>,
-    frames: u32,
+    streams: [Stream; Dialect::ALL.len()],
     asides: Vec<Aside>,
     json: Vec<u8>,
 }
 
+#[derive(Debug, Default)]
+struct Stream {
+    bytes: Vec<u8>,
+    frames: u32,
+    has_more_than_typing: bool,
+}
+
 impl Turn {
-    /// Appends a frame for the whole room and returns its bytes.
-    pub(super) fn append(&mut self, notice: &Notice<'_>) -> &[u8] {
+    /// Appends a frame for all who speak a dialect, and returns where it is; an empty range where
+    /// the dialect has no words for it.
+    pub(super) fn append(&mut self, notice: &Notice<'_>, dialect: Dialect) -> Range<usize> {
         self.json.clear();
-        envelope::write(notice, &mut self.json);
-        let start = self.bytes.len();
-        frame::append(OpCode::Data(Data::Text), &self.json, &mut self.bytes);
-        self.frames += 1;
-        &self.bytes[start..]
+        envelope::write(notice, dialect, &mut self.json);
+        let stream = &mut self.streams[dialect.index()];
+        let start = stream.bytes.len();
+        if !self.json.is_empty() {
+            frame::append(OpCode::Data(Data::Text), &self.json, &mut stream.bytes);
+            stream.frames += 1;
+            stream.has_more_than_typing |= !matches!(notice, Notice::Typing(_));
+        }
+        start..stream.bytes.len()
     }
 
-    /// Adds a frame for one peer at this place; `from` is where the peer came in, or its aside
-    /// before this one. Returns the place.
-    pub(super) fn aside(&mut self, to: PeerId, from: usize, frame: Frame, last: bool) -> usize {
-        let at = self.bytes.len();
-        self.asides.push(Aside { to, before: from..at, frame, last });
-        at
+    /// The frame that was appended last, with a `ref`.
+    pub(super) fn echo(&self, reference: &str) -> Frame {
+        let mut json = Vec::with_capacity(self.json.len() + 2 * reference.len());
+        envelope::write_with_reference(&self.json, reference, &mut json);
+        Frame::new(OpCode::Data(Data::Text), &json)
     }
 
-    /// Bytes for the whole room so far: the place where somebody who joins now comes in.
-    pub(super) fn len(&self) -> usize {
-        self.bytes.len()
+    /// Adds a frame for one peer after the part `before` of the turn.
+    pub(super) fn aside(&mut self, aside: Aside) {
+        self.asides.push(aside);
+    }
+
+    /// What all who speak a dialect get so far.
+    pub(super) fn bytes(&self, dialect: Dialect) -> &[u8] {
+        &self.streams[dialect.index()].bytes
     }
 
     /// Whether nothing has happened yet.
     pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.asides.is_empty()
+        self.streams.iter().all(|stream| stream.bytes.is_empty()) && self.asides.is_empty()
     }
 
     /// Whether it must go out before anything else happens: it has to fit into the empty queue
     /// of a reader who keeps up.
     pub(super) fn is_full(&self, limits: &Limits) -> bool {
-        let frames = self.frames as usize + self.asides.len() + TURN_FRAMES_SPARE as usize;
-        let bytes = self.bytes.len() + limits.turn_bytes_spare() as usize;
-        frames > limits.queue_frames_max as usize || bytes > limits.queue_bytes_max as usize
+        let bytes = self.streams.iter().map(|stream| stream.bytes.len()).max().unwrap_or_default();
+        self.frames() + TURN_FRAMES_SPARE as usize > limits.queue_frames_max as usize
+            || bytes + limits.turn_bytes_spare() as usize > limits.queue_bytes_max as usize
+    }
+
+    /// Whether so much has happened that nobody will miss who is writing.
+    pub(super) fn is_busy(&self, limits: &Limits) -> bool {
+        self.frames() > limits.queue_frames_max as usize / 2
+    }
+
+    fn frames(&self) -> usize {
+        let most = self.streams.iter().map(|stream| stream.frames).max().unwrap_or_default();
+        most as usize + self.asides.len()
     }
 
     /// Ends the turn. The next one begins empty, with as much capacity as an ordinary one needs.
     pub(super) fn seal(&mut self) -> Sealed {
-        let sealed = Sealed {
+        self.json.shrink_to(SCRATCH_BYTES_KEPT);
+        let parts = self.streams.each_mut().map(Stream::seal);
+        Sealed { parts, asides: std::mem::take(&mut self.asides) }
+    }
+}
+
+impl Stream {
+    fn seal(&mut self) -> Part {
+        let part = Part {
             bytes: Rc::from(&self.bytes[..]),
             frames: std::mem::take(&mut self.frames),
-            asides: std::mem::take(&mut self.asides),
+            is_dispensable: !std::mem::take(&mut self.has_more_than_typing),
         };
-        for scratch in [&mut self.bytes, &mut self.json] {
-            scratch.clear();
-            scratch.shrink_to(SCRATCH_BYTES_KEPT);
-        }
-        sealed
+        self.bytes.clear();
+        self.bytes.shrink_to(SCRATCH_BYTES_KEPT);
+        part
     }
 }

@@ -61,7 +61,7 @@ struct Socket {
     transport: Transport,
     id: PeerId,
     /// Bytes that were read and that the server could not take yet.
-    unread: Option<Box<Vec<u8>>>,
+    unread: Option<Box<[u8]>>,
     /// It stands in the backlog.
     is_waiting: bool,
     /// It will send no more.
@@ -241,7 +241,7 @@ impl Reactor {
                     let bytes = &mut self.buffer[..len];
                     let taken = self.server.handle_input(socket.id, bytes, now);
                     if taken < len {
-                        socket.unread = Some(Box::new(bytes[taken..].to_vec()));
+                        socket.unread = Some(Box::from(&bytes[taken..]));
                         break;
                     }
                     if len < READ_BUFFER_BYTES && !to_the_end {
@@ -267,10 +267,8 @@ impl Reactor {
         let Some(socket) = self.sockets.get_mut(slot) else { return true };
         let Some(mut unread) = socket.unread.take() else { return true };
         let taken = self.server.handle_input(socket.id, &mut unread, now);
-        unread.drain(..taken);
-        let is_all = unread.is_empty();
-        socket.unread = (!is_all).then_some(unread);
-        is_all
+        socket.unread = (taken < unread.len()).then(|| Box::from(&unread[taken..]));
+        socket.unread.is_none()
     }
 
     fn act_on_outputs(&mut self, now: Now) {

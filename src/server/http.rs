@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::limits::RETRY_AFTER_SECONDS;
-use crate::web;
+use crate::web::{self, Asset};
 use crate::wire::response::{self, Refusal};
-use crate::wire::upgrade::method_not_allowed;
+use crate::wire::upgrade::{Get, method_not_allowed};
 
 /// The methods of every path but `/chat`.
 const METHODS: &str = "GET, HEAD";
@@ -14,19 +14,38 @@ const METHODS: &str = "GET, HEAD";
 /// Answers to GET, each made once and then shared by all who ask for it.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
-    made: BTreeMap<&'static str, Rc<[u8]>>,
+    made: BTreeMap<(&'static str, bool), Rc<[u8]>>,
 }
 
 impl Pages {
-    /// The answer to a GET, or to a HEAD where `head_only`.
-    pub(super) fn get(&mut self, path: &str, head_only: bool) -> Result<Rc<[u8]>, Refusal> {
-        let asset = web::asset(path).ok_or_else(not_found)?;
-        if head_only {
-            return Ok(response::ok(asset.content_type, web::FIELDS, asset.body, true).into());
+    /// The answer to a GET or HEAD.
+    pub(super) fn get(&mut self, get: &Get) -> Result<Rc<[u8]>, Refusal> {
+        let asset = web::asset(&get.path).ok_or_else(not_found)?;
+        let is_current = get.if_none_match.as_deref().is_some_and(|tags| {
+            tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.ends_with(asset.etag))
+        });
+        if is_current {
+            return Ok(response::not_modified(&fields(asset, get.accepts_gzip)).into());
         }
-        let make = || response::ok(asset.content_type, web::FIELDS, asset.body, false).into();
-        Ok(Rc::clone(self.made.entry(asset.path).or_insert_with(make)))
+        if get.head_only {
+            return Ok(whole(asset, get.accepts_gzip, true));
+        }
+        let key = (asset.path, get.accepts_gzip);
+        let made = self.made.entry(key).or_insert_with(|| whole(asset, get.accepts_gzip, false));
+        Ok(Rc::clone(made))
     }
+}
+
+fn whole(asset: &Asset, is_gzip: bool, head_only: bool) -> Rc<[u8]> {
+    let body = if is_gzip { asset.gzip } else { asset.plain };
+    response::ok(asset.content_type(), &fields(asset, is_gzip), body, head_only).into()
+}
+
+/// The header lines of an asset. A strong validator differs between encodings (RFC 9110, section
+/// 8.8.3.3), and ours is the content's, so it is declared weak.
+fn fields(asset: &Asset, is_gzip: bool) -> String {
+    let encoding = if is_gzip { "Content-Encoding: gzip\r\n" } else { "" };
+    format!("{}ETag: W/{}\r\n{encoding}", web::FIELDS, asset.etag)
 }
 
 /// The answer to `/health`: whether new peers are taken in.
@@ -56,6 +75,19 @@ pub(super) fn draining() -> Refusal {
 /// The answer to one peer too many.
 pub(super) fn full() -> Refusal {
     unavailable("the house is full; try again in a moment")
+}
+
+/// The answer to who asks for one room too many.
+pub(super) fn no_room() -> Refusal {
+    unavailable("there are too many rooms; join another, or try again later")
+}
+
+/// The answer to a web page from elsewhere.
+pub(super) fn foreign_origin() -> Refusal {
+    Refusal::new(
+        403,
+        "pages of this origin may not connect; the operator can allow them with --origin",
+    )
 }
 
 /// The answer to one peer too many from the same address.

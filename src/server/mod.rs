@@ -8,6 +8,7 @@
 
 mod counters;
 mod http;
+mod origin;
 mod peer;
 mod rate;
 mod timers;
@@ -18,14 +19,15 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 pub use counters::Counters;
+pub use origin::Origins;
 
 use crate::clock::Now;
-use crate::hub::{Column, Hub, LOBBY, PeerId};
+use crate::hub::{Column, Entrance, Hub, LOBBY, PeerId, Resume};
 use crate::limits::{
-    CLOSE_MS_MAX, DRAIN_MS_MAX, ERROR_BYTES_MAX, KEEPALIVE_SLICES, Limits, REFUSALS_MAX,
-    REQUEST_MS_MAX,
+    CLOSE_MS_MAX, DRAIN_MS_MAX, ERROR_BYTES_MAX, KEEPALIVE_SLICES, Limits, ORIGIN_LOG_MS_MIN,
+    REFUSALS_MAX, REQUEST_MS_MAX, ROOM_CHARS_MAX, USERNAME_CHARS_MAX,
 };
-use crate::wire::envelope::{self, Command, Notice};
+use crate::wire::envelope::{self, Command, Dialect, Rejection};
 use crate::wire::frame::{CloseCode, Event, Frame};
 use crate::wire::response::{Refusal, switching_protocols};
 use crate::wire::upgrade::{Request, Upgrade};
@@ -48,6 +50,9 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Server {
     limits: Rc<Limits>,
+    origins: Origins,
+    /// When the next refused origin is worth a line in the log.
+    log_origin_from_ms: u64,
     hub: Hub,
     peers: Column<Peer>,
     timers: Timers,
@@ -62,12 +67,21 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server with nobody in it. The limits must have passed [`Limits::check`].
+    /// A server with nobody in it, for pages of its own origin. The limits must have passed
+    /// [`Limits::check`].
     pub fn new(limits: Limits) -> Self {
+        Self::with(limits, Origins::default(), 0)
+    }
+
+    /// The same for other pages, and with an `epoch` that no other process has: by it clients
+    /// know that the ids of their last visit mean nothing any more.
+    pub fn with(limits: Limits, origins: Origins, epoch: u64) -> Self {
         let limits = Rc::new(limits);
         Self {
-            hub: Hub::new(Rc::clone(&limits)),
+            hub: Hub::new(Rc::clone(&limits), epoch),
             limits,
+            origins,
+            log_origin_from_ms: 0,
             peers: Column::default(),
             timers: Timers::default(),
             closes: VecDeque::new(),
@@ -294,18 +308,16 @@ impl Server {
     }
 
     fn handle_request(&mut self, id: PeerId, request: Request, now: Now) {
-        let is_draining = self.drained_by_ms.is_some();
+        let head_only = matches!(&request, Request::Get(get) if get.head_only);
         let answer = match request {
-            Request::Chat(upgrade) => match self.admit(id) {
-                Ok(()) => return self.join(id, &upgrade, now),
+            Request::Chat(upgrade) => match self.admit(id, &upgrade, now) {
+                Ok(room) => return self.join(id, &upgrade, &room, now),
                 Err(refusal) => Err(refusal),
             },
-            Request::Get { path, head_only } if path == http::HEALTH_PATH => {
-                http::health(is_draining, head_only)
+            Request::Get(get) if get.path == http::HEALTH_PATH => {
+                http::health(self.drained_by_ms.is_some(), head_only)
             }
-            Request::Get { path, head_only } => {
-                self.pages.get(&path, head_only).map_err(|refusal| Refusal { head_only, ..refusal })
-            }
+            Request::Get(get) => self.pages.get(&get),
             Request::Other { path } => Err(http::other_method(&path)),
         };
         match answer {
@@ -313,18 +325,47 @@ impl Server {
                 self.counters.served += 1;
                 self.answer(id, bytes, now);
             }
-            Err(refusal) => self.refuse(id, &refusal, now),
+            Err(refusal) => self.refuse(id, &Refusal { head_only, ..refusal }, now),
         }
     }
 
-    /// Whether one more peer may join.
-    fn admit(&mut self, id: PeerId) -> Result<(), Refusal> {
+    /// Whether this peer may join, and the name of its room.
+    fn admit(&mut self, id: PeerId, upgrade: &Upgrade, now: Now) -> Result<String, Refusal> {
         if self.drained_by_ms.is_some() {
             return Err(http::draining());
         }
+        self.check_origin(upgrade, now)?;
         if self.members >= self.limits.peers_max {
             return Err(http::full());
         }
+        let room = name::clean(&upgrade.query.room, ROOM_CHARS_MAX);
+        let room = room.unwrap_or_else(|| LOBBY.to_owned());
+        if !self.hub.make_place(&room) {
+            return Err(http::no_room());
+        }
+        self.count_address(id)?;
+        Ok(room)
+    }
+
+    fn check_origin(&mut self, upgrade: &Upgrade, now: Now) -> Result<(), Refusal> {
+        let origin = upgrade.origin.as_deref();
+        if self.origins.admit(origin, &upgrade.host) {
+            return Ok(());
+        }
+        let origin = origin.unwrap_or_default();
+        if now.mono_ms >= self.log_origin_from_ms {
+            self.log_origin_from_ms = now.mono_ms + ORIGIN_LOG_MS_MIN;
+            log::warn!(
+                "refused origin={origin:?} host={:?} remedy=\"--origin {}\"",
+                upgrade.host,
+                origin.escape_debug()
+            );
+        }
+        Err(http::foreign_origin())
+    }
+
+    /// Counts one more member from the peer's address, where that is limited.
+    fn count_address(&mut self, id: PeerId) -> Result<(), Refusal> {
         let Some(ip) = self.peers.get(id).and_then(|peer| peer.ip.as_deref()) else {
             return Ok(());
         };
@@ -336,13 +377,18 @@ impl Server {
         Ok(())
     }
 
-    fn join(&mut self, id: PeerId, upgrade: &Upgrade, now: Now) {
-        let username = name::clean(&upgrade.username).unwrap_or_else(|| name::anonymous(now));
-        log::debug!("joined peer={id} username={username:?}");
-        self.hub.answer(id, switching_protocols(&upgrade.accept).into());
-        self.hub.join(id, LOBBY, &username);
+    fn join(&mut self, id: PeerId, upgrade: &Upgrade, room: &str, now: Now) {
+        let Upgrade { accept, dialect, query, .. } = upgrade;
+        let username = name::clean(&query.username, USERNAME_CHARS_MAX);
+        let username = username.unwrap_or_else(|| name::anonymous(now));
+        log::debug!("joined peer={id} room={room:?} username={username:?}");
+        self.hub.answer(id, switching_protocols(accept, dialect.subprotocol()).into());
+        let since = query.since.as_deref().filter(|since| !since.is_empty());
+        let epoch = query.epoch.as_deref().unwrap_or_default();
+        let resume = since.map(|since| Resume { since, epoch });
+        self.hub.join(id, &Entrance { room, username: &username, dialect: *dialect, resume });
         if let Some(peer) = self.peers.get_mut(id) {
-            peer.phase = Phase::Open(Open::new(username));
+            peer.phase = Phase::Open(Open::default());
         }
         self.members += 1;
         self.counters.joined += 1;
@@ -381,32 +427,39 @@ impl Server {
 
     fn handle_text(&mut self, id: PeerId, text: &str, now: Now) {
         let Some(Peer { phase: Phase::Open(open), .. }) = self.peers.get_mut(id) else { return };
+        let Some(dialect) = self.hub.dialect(id) else { return };
         match open.bucket.get_or_insert_default().draw(now.mono_ms, &self.limits) {
             Verdict::Within => {}
             Verdict::Over => {
                 let rate = self.limits.rate_per_second;
-                return self
-                    .reject(id, &format!("too fast: the limit is {rate} messages a second"));
+                let why = format!("too fast: the limit is {rate} messages a second");
+                return self.reject(id, "tooFast", &why, text, dialect);
             }
             Verdict::TooLong => {
                 self.counters.over_rate += 1;
                 return self.dismiss(id, CloseCode::Policy, "too fast for too long", now);
             }
         }
-        match envelope::parse(text, &self.limits) {
-            Ok(Command::ChatMessage { message }) => {
-                self.hub.publish(id, &open.name, &message);
+        match envelope::parse(text, dialect, &self.limits) {
+            Ok(Command::ChatMessage { message, reference }) => {
+                self.hub.publish(id, &message, reference.as_deref(), now);
                 self.counters.messages += 1;
             }
-            Err(error) => self.reject(id, &error.to_string()),
+            Ok(Command::Typing) => self.hub.typing(id, now),
+            Err(error) => self.reject(id, error.code(), &error.to_string(), text, dialect),
         }
     }
 
-    /// Tells a member alone what is wrong with its message.
-    fn reject(&mut self, id: PeerId, text: &str) {
+    /// Tells a member alone why its message, `text`, was not accepted.
+    fn reject(&mut self, id: PeerId, code: &'static str, why: &str, text: &str, dialect: Dialect) {
         self.counters.rejected += 1;
-        let text = &text[..text.floor_char_boundary(ERROR_BYTES_MAX)];
-        self.hub.tell(id, &Notice::System { text });
+        let reference = match dialect {
+            Dialect::First => None,
+            Dialect::Second => envelope::reference(text),
+        };
+        let why = &why[..why.floor_char_boundary(ERROR_BYTES_MAX)];
+        let rejection = Rejection { code, text: why, reference: reference.as_deref() };
+        self.hub.reject(id, rejection);
     }
 
     /// Sends a member away.
@@ -430,9 +483,10 @@ impl Server {
     /// Takes a member out of its room; the other phases stay as they are.
     fn leave(&mut self, id: PeerId, close: Option<Frame>, now: Now) {
         let Some(peer) = self.peers.get_mut(id) else { return };
-        let Phase::Open(open) = &peer.phase else { return };
-        let announced = self.drained_by_ms.is_none().then_some(&*open.name);
-        self.hub.leave(id, announced, close);
+        if !matches!(peer.phase, Phase::Open(_)) {
+            return;
+        }
+        self.hub.leave(id, close, self.drained_by_ms.is_some(), now);
         self.members -= 1;
         self.counters.left += 1;
         if let Some(ip) = peer.ip.take()

@@ -10,7 +10,7 @@ use crate::wire::response::Refusal;
 use crate::wire::take;
 use crate::wire::upgrade::{self, Request};
 
-/// The inbound half of one connection. An idle member costs this, its name, and nothing else.
+/// The inbound half of one connection. An idle member costs this and nothing else.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) phase: Phase,
@@ -33,18 +33,11 @@ pub(super) enum Phase {
 }
 
 /// What only a member has.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Open {
-    pub(super) name: Box<str>,
     pub(super) decoder: Decoder,
     /// Made with the first message.
     pub(super) bucket: Option<Box<Bucket>>,
-}
-
-impl Open {
-    pub(super) fn new(name: String) -> Self {
-        Self { name: name.into(), decoder: Decoder::default(), bucket: None }
-    }
 }
 
 /// Takes the bytes of a request head from the front of `input`; `None` as long as more are

@@ -1,18 +1,17 @@
-//! What people may be called.
+//! What people and rooms may be called.
 //!
 //! A name is shown next to every message, so no name may look like another by invisible means,
 //! turn the line around it, or move the cursor of a terminal that shows the log.
 
 use crate::clock::Now;
-use crate::limits::USERNAME_CHARS_MAX;
 
 /// The name for `raw`, or `None` where nothing of it remains.
 ///
 /// Characters that [`is_invisible`] are stripped, then white space at both ends, then what is
-/// beyond [`USERNAME_CHARS_MAX`] characters. Idempotent, and never longer than `raw`.
-pub fn clean(raw: &str) -> Option<String> {
+/// beyond `chars_max` characters. Idempotent, and never longer than `raw`.
+pub fn clean(raw: &str, chars_max: usize) -> Option<String> {
     let visible: String = raw.chars().filter(|&char| !is_invisible(char)).collect();
-    let cut: String = visible.trim().chars().take(USERNAME_CHARS_MAX).collect();
+    let cut: String = visible.trim().chars().take(chars_max).collect();
     let name = cut.trim_end();
     (!name.is_empty()).then(|| name.to_owned())
 }
@@ -48,6 +47,11 @@ pub fn is_invisible(char: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::USERNAME_CHARS_MAX;
+
+    fn clean(raw: &str) -> Option<String> {
+        super::clean(raw, USERNAME_CHARS_MAX)
+    }
 
     #[test]
     fn invisible_characters_are_stripped_before_trimming() {

@@ -43,13 +43,18 @@ impl Refusal {
     }
 }
 
-/// The 101 that opens a WebSocket (RFC 6455, section 4.2.2), no subprotocol, no extension.
-pub fn switching_protocols(accept: &str) -> Vec<u8> {
-    format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {accept}\r\n\r\n"
-    )
-    .into_bytes()
+/// The 101 that opens a WebSocket (RFC 6455, section 4.2.2), with the subprotocol that was agreed
+/// on, if any, and no extension.
+pub fn switching_protocols(accept: &str, subprotocol: Option<&str>) -> Vec<u8> {
+    let mut head = String::from(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
+    );
+    push_field(&mut head, "Sec-WebSocket-Accept", accept);
+    if let Some(subprotocol) = subprotocol {
+        push_field(&mut head, "Sec-WebSocket-Protocol", subprotocol);
+    }
+    head.push_str("\r\n");
+    head.into_bytes()
 }
 
 /// A 200 with `body`, which is left out for a HEAD request; `fields` are whole header lines.
@@ -59,6 +64,15 @@ pub fn ok(content_type: &str, fields: &str, body: &[u8], head_only: bool) -> Vec
         bytes.extend_from_slice(body);
     }
     bytes
+}
+
+/// A 304: what the client has is still right (RFC 9110, section 15.4.5).
+pub fn not_modified(fields: &str) -> Vec<u8> {
+    let mut head = format!("HTTP/1.1 304 {}\r\n", reason(304));
+    push_field(&mut head, "Connection", "close");
+    head.push_str(fields);
+    head.push_str("\r\n");
+    head.into_bytes()
 }
 
 fn head(status: u16, content_type: &str, len: usize, fields: &str) -> Vec<u8> {
@@ -80,6 +94,7 @@ fn push_field(head: &mut String, name: &str, value: &str) {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        304 => "Not Modified",
         400 => "Bad Request",
         403 => "Forbidden",
         404 => "Not Found",

@@ -7,6 +7,7 @@ use form_urlencoded::parse as parse_query;
 use httparse::{EMPTY_HEADER, Error, Header, Status};
 use tungstenite::handshake::derive_accept_key;
 
+use super::envelope::Dialect;
 use super::response::Refusal;
 use crate::limits::{REQUEST_BYTES_MAX, REQUEST_HEADERS_MAX};
 
@@ -25,12 +26,7 @@ pub enum Request {
     /// To join: a complete and correct WebSocket handshake on `/chat`.
     Chat(Upgrade),
     /// To read something else.
-    Get {
-        /// The path of the target, without its query.
-        path: String,
-        /// Whether only the head of the answer is wanted.
-        head_only: bool,
-    },
+    Get(Get),
     /// A method that nothing here answers, on a path that may not even exist.
     Other {
         /// The path of the target, without its query.
@@ -38,13 +34,45 @@ pub enum Request {
     },
 }
 
+/// A GET or HEAD.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Get {
+    /// The path of the target, without its query.
+    pub path: String,
+    /// Whether only the head of the answer is wanted.
+    pub head_only: bool,
+    /// Whether the answer may be compressed by gzip.
+    pub accepts_gzip: bool,
+    /// The validators of what the client has already, as they were sent.
+    pub if_none_match: Option<String>,
+}
+
 /// A WebSocket handshake that passed every check.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Upgrade {
     /// The value of `Sec-WebSocket-Accept`.
     pub accept: String,
-    /// `?username=` as it was sent, percent-decoded; empty where there was none.
+    /// How the client wants to speak.
+    pub dialect: Dialect,
+    /// What the client asks for.
+    pub query: Query,
+    /// The server as the client calls it.
+    pub host: String,
+    /// The page that the client is, where it is a browser (RFC 6454).
+    pub origin: Option<String>,
+}
+
+/// The query parameters of `/chat`, percent-decoded, the first of each; empty where absent.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// The name that is asked for.
     pub username: String,
+    /// The room that is asked for.
+    pub room: String,
+    /// The id of the last message seen before.
+    pub since: Option<String>,
+    /// The epoch that `since` belongs to.
+    pub epoch: Option<String>,
 }
 
 /// The length of the head at the start of `bytes`, its blank line included, or `None` as long as
@@ -92,15 +120,19 @@ pub fn parse(head: &[u8]) -> Result<Request, Refusal> {
         if method != "GET" {
             return Err(method_not_allowed("GET"));
         }
-        let accept = handshake(request.version, request.headers)?;
-        return Ok(Request::Chat(Upgrade { accept, username: parameter(query, "username") }));
+        return handshake(request.version, &Fields(request.headers), query).map(Request::Chat);
     }
     let path = path.to_owned();
-    Ok(match method {
-        "GET" => Request::Get { path, head_only: false },
-        "HEAD" => Request::Get { path, head_only: true },
-        _ => Request::Other { path },
-    })
+    if method != "GET" && method != "HEAD" {
+        return Ok(Request::Other { path });
+    }
+    let fields = Fields(request.headers);
+    Ok(Request::Get(Get {
+        path,
+        head_only: method == "HEAD",
+        accepts_gzip: fields.accepts_gzip(),
+        if_none_match: fields.values("If-None-Match").next().map(text),
+    }))
 }
 
 /// The answer to a method that a path does not know; `allow` lists those that it does.
@@ -131,18 +163,24 @@ fn split_target(target: &str) -> (&str, &str) {
     without_fragment.split_once('?').unwrap_or((without_fragment, ""))
 }
 
-/// The first value of a query parameter: percent-decoded, `+` is a space, what is no UTF-8
-/// replaced. Empty where there is none.
-fn parameter(query: &str, name: &str) -> String {
-    parse_query(query.as_bytes())
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value.into_owned())
-        .unwrap_or_default()
+/// Reads the query: percent-decoded, `+` is a space, what is no UTF-8 replaced.
+fn read_query(query: &str) -> Query {
+    let (mut username, mut room, mut since, mut epoch) = Default::default();
+    for (key, value) in parse_query(query.as_bytes()) {
+        let parameter: &mut Option<String> = match &*key {
+            "username" => &mut username,
+            "room" => &mut room,
+            "since" => &mut since,
+            "epoch" => &mut epoch,
+            _ => continue,
+        };
+        parameter.get_or_insert_with(|| value.into_owned());
+    }
+    Query { username: username.unwrap_or_default(), room: room.unwrap_or_default(), since, epoch }
 }
 
-/// The checks of RFC 6455, section 4.2.1; the accept key of a handshake that passes them all.
-fn handshake(version: Option<u8>, headers: &[Header<'_>]) -> Result<String, Refusal> {
-    let fields = Fields(headers);
+/// The checks of RFC 6455, section 4.2.1, and what a handshake that passes them all asks for.
+fn handshake(version: Option<u8>, fields: &Fields<'_>, query: &str) -> Result<Upgrade, Refusal> {
     if !fields.has_token("Upgrade", "websocket") || !fields.has_token("Connection", "Upgrade") {
         return Err(Refusal::new(
             426,
@@ -153,7 +191,7 @@ fn handshake(version: Option<u8>, headers: &[Header<'_>]) -> Result<String, Refu
     if version != Some(1) {
         return Err(Refusal::new(505, "a WebSocket handshake needs HTTP/1.1"));
     }
-    fields.single("Host")?;
+    let host = fields.single("Host")?;
     if fields.single("Sec-WebSocket-Version")? != WEBSOCKET_VERSION {
         return Err(Refusal::new(426, "this server speaks WebSocket version 13")
             .with("Sec-WebSocket-Version", "13"));
@@ -165,7 +203,17 @@ fn handshake(version: Option<u8>, headers: &[Header<'_>]) -> Result<String, Refu
     if fields.announces_body() {
         return Err(Refusal::new(400, "a WebSocket handshake has no body"));
     }
-    Ok(derive_accept_key(key))
+    Ok(Upgrade {
+        accept: derive_accept_key(key),
+        dialect: fields.dialect(),
+        query: read_query(query),
+        host: text(host),
+        origin: fields.values("Origin").next().map(text),
+    })
+}
+
+fn text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).into_owned()
 }
 
 /// Whether `key` is the base64 of 16 bytes: 22 characters, the last of which carries two bits
@@ -209,6 +257,35 @@ impl<'h> Fields<'h> {
             .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
     }
 
+    /// The dialect of the first subprotocol offered that we know. Tokens are compared as they
+    /// are (RFC 6455, section 4.2.2).
+    fn dialect(&self) -> Dialect {
+        let offered = self
+            .values("Sec-WebSocket-Protocol")
+            .flat_map(|value| value.split(|&byte| byte == b','))
+            .map(<[u8]>::trim_ascii);
+        let known = |token: &[u8]| {
+            let mut all = Dialect::ALL.into_iter();
+            all.find(|dialect| dialect.subprotocol().is_some_and(|name| name.as_bytes() == token))
+        };
+        offered.into_iter().find_map(known).unwrap_or_default()
+    }
+
+    /// Whether gzip is listed in `Accept-Encoding`, unless as `gzip;q=0`; weights are no matter
+    /// between a file and the same file compressed.
+    fn accepts_gzip(&self) -> bool {
+        self.values("Accept-Encoding").flat_map(|value| value.split(|&byte| byte == b',')).any(
+            |item| {
+                let mut parts = item.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+                let is_gzip =
+                    parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case(b"gzip"));
+                is_gzip
+                    && !parts
+                        .any(|weight| matches!(weight, b"q=0" | b"q=0.0" | b"q=0.00" | b"q=0.000"))
+            },
+        )
+    }
+
     fn announces_body(&self) -> bool {
         self.values("Transfer-Encoding").next().is_some()
             || self.values("Content-Length").any(|value| value != b"0")
@@ -236,16 +313,30 @@ mod tests {
     fn username(target: &str) -> String {
         let head = HANDSHAKE.replacen("/chat", target, 1);
         match parse(head.as_bytes()) {
-            Ok(Request::Chat(upgrade)) => upgrade.username,
+            Ok(Request::Chat(upgrade)) => upgrade.query.username,
             other => panic!("{target}: {other:?}"),
+        }
+    }
+
+    fn upgrade(extra: &str, target: &str) -> Upgrade {
+        let head =
+            HANDSHAKE.replacen("/chat", target, 1).replacen("Host:", &format!("{extra}Host:"), 1);
+        match parse(head.as_bytes()) {
+            Ok(Request::Chat(upgrade)) => upgrade,
+            other => panic!("{extra} {target}: {other:?}"),
         }
     }
 
     #[test]
     fn the_handshake_of_the_rfc() {
         // Section 1.3.
-        let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned();
-        let upgrade = Upgrade { accept, username: String::new() };
+        let upgrade = Upgrade {
+            accept: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned(),
+            dialect: Dialect::First,
+            query: Query::default(),
+            host: "example.com".to_owned(),
+            origin: None,
+        };
         assert_eq!(parse(HANDSHAKE.as_bytes()), Ok(Request::Chat(upgrade)));
     }
 
@@ -317,8 +408,49 @@ mod tests {
     }
 
     #[test]
+    fn all_parameters_are_read() {
+        let target = "/chat?epoch=e1&room=a+b&since=17&since=18&username=alice";
+        assert_eq!(
+            upgrade("", target).query,
+            Query {
+                username: "alice".to_owned(),
+                room: "a b".to_owned(),
+                since: Some("17".to_owned()),
+                epoch: Some("e1".to_owned()),
+            }
+        );
+    }
+
+    #[test]
+    fn the_second_dialect_is_asked_for_by_its_exact_name() {
+        for (offer, dialect) in [
+            ("", Dialect::First),
+            ("Sec-WebSocket-Protocol: hallway.v2\r\n", Dialect::Second),
+            ("Sec-WebSocket-Protocol: chat, hallway.v2\r\n", Dialect::Second),
+            (
+                "Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol:hallway.v2\r\n",
+                Dialect::Second,
+            ),
+            ("Sec-WebSocket-Protocol: Hallway.v2\r\n", Dialect::First),
+            ("Sec-WebSocket-Protocol: hallway.v3,,\r\n", Dialect::First),
+        ] {
+            assert_eq!(upgrade(offer, "/chat").dialect, dialect, "{offer:?}");
+        }
+    }
+
+    #[test]
+    fn host_and_origin_are_kept_for_the_policy() {
+        let upgrade = upgrade("Origin: https://example.com\r\n", "/chat");
+        assert_eq!(upgrade.host, "example.com");
+        assert_eq!(upgrade.origin.as_deref(), Some("https://example.com"));
+    }
+
+    #[test]
     fn other_paths_are_told_apart() {
-        let get = |path: &str, head_only| Ok(Request::Get { path: path.to_owned(), head_only });
+        let get = |path: &str, head_only| {
+            let path = path.to_owned();
+            Ok(Request::Get(Get { path, head_only, accepts_gzip: false, if_none_match: None }))
+        };
         assert_eq!(parse(b"GET /?a=b HTTP/1.1\r\n\r\n"), get("/", false));
         assert_eq!(parse(b"HEAD /health HTTP/1.0\n\n"), get("/health", true));
         assert_eq!(parse(b"GET http://box HTTP/1.1\r\n\r\n"), get("/", false));
@@ -326,6 +458,21 @@ mod tests {
             parse(b"POST /chat/ HTTP/1.1\r\n\r\n"),
             Ok(Request::Other { path: "/chat/".to_owned() })
         );
+    }
+
+    #[test]
+    fn compression_is_used_where_it_is_accepted() {
+        for (accepted, gzip) in [
+            ("gzip", true),
+            ("deflate, GZIP;q=0.5, br", true),
+            ("gzip; q=0", false),
+            ("br, identity", false),
+            ("x-gzip", false),
+        ] {
+            let head = format!("GET / HTTP/1.1\r\nAccept-Encoding: {accepted}\r\n\r\n");
+            let Ok(Request::Get(get)) = parse(head.as_bytes()) else { panic!("{accepted}") };
+            assert_eq!(get.accepts_gzip, gzip, "{accepted}");
+        }
     }
 
     #[test]

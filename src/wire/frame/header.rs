@@ -154,7 +154,7 @@ mod tests {
             let (header, read) = read(&bytes).unwrap().unwrap();
             assert_eq!((header.len, header.mask, read), (len, [1, 2, 3, 4], bytes.len()));
             for cut in 0..bytes.len() {
-                assert_eq!(super::Header::read(&bytes[..cut], false), Ok(None), "cut at {cut}");
+                assert_eq!(Header::read(&bytes[..cut], false), Ok(None), "cut at {cut}");
             }
         }
     }

@@ -1,12 +1,13 @@
-//! The envelope `{type, payload}`: text ↔ what a client asks for and what the house has to say.
+//! What a client asks for.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::limits::Limits;
+use super::Dialect;
+use crate::limits::{Limits, REFERENCE_BYTES_MAX};
 
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,30 +16,11 @@ pub enum Command<'t> {
     ChatMessage {
         /// The text as it was sent; neither empty nor over the limit.
         message: Cow<'t, str>,
+        /// What the client calls the message, to know its echo; second dialect only.
+        reference: Option<Cow<'t, str>>,
     },
-}
-
-/// What the house says, in the first dialect: compact JSON, keys in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "type", content = "payload", rename_all = "camelCase")]
-pub enum Notice<'n> {
-    /// Somebody said something.
-    ChatMessage {
-        /// The sender's name, as the server has resolved it.
-        username: &'n str,
-        /// What was said.
-        message: &'n str,
-    },
-    /// A line from the house itself.
-    System {
-        /// What it says.
-        text: &'n str,
-    },
-    /// How many are in the room.
-    UserCount {
-        /// Members, the receiver included.
-        count: usize,
-    },
+    /// Tell the others that I am writing; second dialect only.
+    Typing,
 }
 
 /// What is wrong with a message. Its sender is told in these words, and lives on.
@@ -59,6 +41,22 @@ pub enum EnvelopeError {
         /// Bytes allowed.
         limit: u32,
     },
+    /// A `ref` that is no string, or a long one.
+    Reference,
+}
+
+impl EnvelopeError {
+    /// The stable code of the second dialect.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotJson(_) => "notJson",
+            Self::Shape(_) => "notEnvelope",
+            Self::UnknownType(_) => "unknownType",
+            Self::Empty => "empty",
+            Self::TooLong { .. } => "tooLong",
+            Self::Reference => "badRef",
+        }
+    }
 }
 
 impl fmt::Display for EnvelopeError {
@@ -70,6 +68,9 @@ impl fmt::Display for EnvelopeError {
             Self::Empty => write!(f, "message is empty"),
             Self::TooLong { bytes, limit } => {
                 write!(f, "message is {bytes} bytes, the limit is {limit}")
+            }
+            Self::Reference => {
+                write!(f, "ref is not a string of at most {REFERENCE_BYTES_MAX} bytes")
             }
         }
     }
@@ -91,31 +92,74 @@ struct Envelope<'t> {
 struct ChatPayload<'t> {
     #[serde(borrow)]
     message: Cow<'t, str>,
+    #[serde(borrow, default, rename = "ref")]
+    reference: Option<&'t RawValue>,
+}
+
+/// The one key that is looked for in a message that was not accepted.
+#[derive(Deserialize)]
+struct ReferencePayload<'t> {
+    #[serde(borrow, rename = "ref")]
+    reference: &'t RawValue,
 }
 
 /// Reads one message of a client.
 ///
 /// Unknown keys are ignored, a `username` among them: nobody chooses a name after the handshake.
-/// Work: linear in the text; nothing is copied unless it has escapes.
+/// In the first dialect, what only the second knows is unknown too. Work: linear in the text;
+/// nothing is copied unless it has escapes.
 ///
 /// # Errors
 /// In the words that its sender is told.
-pub fn parse<'t>(text: &'t str, limits: &Limits) -> Result<Command<'t>, EnvelopeError> {
+pub fn parse<'t>(
+    text: &'t str,
+    dialect: Dialect,
+    limits: &Limits,
+) -> Result<Command<'t>, EnvelopeError> {
     let envelope: Envelope<'_> = object(text)?;
-    if envelope.kind != "chatMessage" {
-        return Err(EnvelopeError::UnknownType(envelope.kind.into_owned()));
+    match (&*envelope.kind, dialect) {
+        ("chatMessage", _) => chat_message(envelope.payload, dialect, limits),
+        ("typing", Dialect::Second) => Ok(Command::Typing),
+        _ => Err(EnvelopeError::UnknownType(envelope.kind.into_owned())),
     }
-    let Some(payload) = envelope.payload else {
+}
+
+fn chat_message<'t>(
+    payload: Option<&'t RawValue>,
+    dialect: Dialect,
+    limits: &Limits,
+) -> Result<Command<'t>, EnvelopeError> {
+    let Some(payload) = payload else {
         return Err(EnvelopeError::Shape("missing field `payload`".to_owned()));
     };
-    let ChatPayload { message } = object(payload.get())?;
+    let ChatPayload { message, reference } = object(payload.get())?;
+    let reference = match (reference, dialect) {
+        (Some(raw), Dialect::Second) => Some(read_reference(raw).ok_or(EnvelopeError::Reference)?),
+        _ => None,
+    };
     if message.is_empty() {
         return Err(EnvelopeError::Empty);
     }
     if message.len() > limits.text_bytes_max as usize {
         return Err(EnvelopeError::TooLong { bytes: message.len(), limit: limits.text_bytes_max });
     }
-    Ok(Command::ChatMessage { message })
+    Ok(Command::ChatMessage { message, reference })
+}
+
+/// The `ref` of a message that was not accepted, if it has a proper one.
+pub fn reference(text: &str) -> Option<Cow<'_, str>> {
+    let envelope: Envelope<'_> = object(text).ok()?;
+    let payload: ReferencePayload<'_> = object(envelope.payload?.get()).ok()?;
+    read_reference(payload.reference)
+}
+
+fn read_reference(raw: &RawValue) -> Option<Cow<'_, str>> {
+    /// Borrows where it can; a bare `Cow` would always copy.
+    #[derive(Deserialize)]
+    struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
+
+    let Text(text) = serde_json::from_str(raw.get()).ok()?;
+    (text.len() <= REFERENCE_BYTES_MAX).then_some(text)
 }
 
 /// Reads a JSON object; serde by itself would take an array for a struct as well.
@@ -129,20 +173,14 @@ fn object<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, EnvelopeError> {
     }
 }
 
-/// Appends the JSON of `notice` to `out`.
-pub fn write(notice: &Notice<'_>, out: &mut Vec<u8>) {
-    // Strings and integers always serialize, and a Vec takes every byte.
-    let written = serde_json::to_writer(out, notice);
-    debug_assert!(written.is_ok());
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn said(text: &str) -> String {
-        match parse(text, &Limits::default()) {
-            Ok(Command::ChatMessage { message }) => format!("ok: {message}"),
+        match parse(text, Dialect::First, &Limits::default()) {
+            Ok(Command::ChatMessage { message, reference: None }) => format!("ok: {message}"),
+            Ok(command) => panic!("not of the first dialect: {command:?}"),
             Err(error) => error.to_string(),
         }
     }
@@ -202,12 +240,10 @@ mod tests {
         let text = |message: &str| {
             format!(r#"{{"type":"chatMessage","payload":{{"message":"{message}"}}}}"#)
         };
-        assert!(parse(&text(r"\u0041\u0041\u0041\u0041"), &limits).is_ok());
-        assert!(parse(&text("üü"), &limits).is_ok());
-        assert!(matches!(
-            parse(&text("üüx"), &limits),
-            Err(EnvelopeError::TooLong { bytes: 5, limit: 4 })
-        ));
+        let parse = |text: &str| parse(text, Dialect::First, &limits).map(|_| ());
+        assert!(parse(&text(r"\u0041\u0041\u0041\u0041")).is_ok());
+        assert!(parse(&text("üü")).is_ok());
+        assert!(matches!(parse(&text("üüx")), Err(EnvelopeError::TooLong { bytes: 5, limit: 4 })));
     }
 
     #[test]
@@ -215,23 +251,46 @@ mod tests {
         let deep = format!(r#"{{"type":"chatMessage","x":{}"#, "[".repeat(200_000));
         assert!(said(&deep).starts_with("not JSON: "));
     }
+    #[test]
+    fn a_reference_is_a_short_string_of_the_second_dialect() {
+        let limits = Limits::default();
+        let text = |reference: &str| {
+            format!(r#"{{"type":"chatMessage","payload":{{"message":"x","ref":{reference}}}}}"#)
+        };
+        let long = format!("\"{}\"", "r".repeat(REFERENCE_BYTES_MAX + 1));
+        for (raw, expected) in
+            [(r#""r1""#, Some("r1")), (r#""a\nb""#, Some("a\nb")), ("7", None), (&long, None)]
+        {
+            let text = text(raw);
+            let second = parse(&text, Dialect::Second, &limits);
+            match expected {
+                Some(_) => assert!(
+                    matches!(&second, Ok(Command::ChatMessage { reference, .. }) if reference.as_deref() == expected),
+                    "{raw}: {second:?}"
+                ),
+                None => assert!(matches!(second, Err(EnvelopeError::Reference)), "{raw}"),
+            }
+            let first = parse(&text, Dialect::First, &limits);
+            assert!(matches!(first, Ok(Command::ChatMessage { reference: None, .. })), "{raw}");
+        }
+    }
 
     #[test]
-    fn notices_are_the_contract_byte_for_byte() {
-        for (notice, json) in [
-            (
-                Notice::ChatMessage { username: "alice", message: "Hello!" },
-                r#"{"type":"chatMessage","payload":{"username":"alice","message":"Hello!"}}"#,
-            ),
-            (
-                Notice::System { text: "alice joined" },
-                r#"{"type":"system","payload":{"text":"alice joined"}}"#,
-            ),
-            (Notice::UserCount { count: 3 }, r#"{"type":"userCount","payload":{"count":3}}"#),
-        ] {
-            let mut out = Vec::new();
-            write(&notice, &mut out);
-            assert_eq!(String::from_utf8(out).unwrap(), json);
-        }
+    fn the_reference_of_a_bad_message_is_found() {
+        assert_eq!(
+            reference(r#"{"type":"chatMessage","payload":{"message":"","ref":"r1"}}"#).as_deref(),
+            Some("r1")
+        );
+        assert_eq!(reference(r#"{"type":"nope","payload":{"ref":"r1"}}"#).as_deref(), Some("r1"));
+        assert_eq!(reference(r#"{"type":"nope","payload":{"ref":1}}"#), None);
+        assert_eq!(reference("[]"), None);
+    }
+
+    #[test]
+    fn typing_is_of_the_second_dialect() {
+        let limits = Limits::default();
+        let text = r#"{"type":"typing"}"#;
+        assert!(matches!(parse(text, Dialect::Second, &limits), Ok(Command::Typing)));
+        assert_eq!(said(text), r#"unknown type "typing""#);
     }
 }
