@@ -76,8 +76,9 @@ pub const TRANSMITS_PER_TURN: usize = 1024;
 /// `writev` calls for one peer and turn. Excess: the rest waits for the next turn.
 pub const WRITES_PER_PEER_AND_TURN: usize = 16;
 
-/// Slices of one `writev`. Linux allows 1,024; a peer that keeps up has one or two.
-pub const WRITE_SLICES_MAX: usize = 64;
+/// Slices of one `writev`. Linux allows 1,024; a peer that keeps up has one or two, and setting up
+/// more of them than are used costs every write.
+pub const WRITE_SLICES_MAX: usize = 16;
 
 /// Events taken from one poll. Excess stays in the kernel until the next one.
 pub const EVENTS_PER_POLL: usize = 1024;

@@ -158,11 +158,12 @@ impl Outbox {
     /// Stays the same until [`Outbox::handle_sent`].
     pub fn transmit<'o>(&'o mut self, slices: &mut [IoSlice<'o>]) -> usize {
         self.queue_pong();
-        let chunks = self.head.iter().chain(&self.rest);
-        let mut count = 0;
-        for (slice, chunk) in slices.iter_mut().zip(chunks) {
-            let written = if count == 0 { self.sent as usize } else { 0 };
-            *slice = IoSlice::new(&chunk.as_bytes()[written..]);
+        let Some((first, others)) = slices.split_first_mut() else { return 0 };
+        let Some(head) = &self.head else { return 0 };
+        *first = IoSlice::new(&head.as_bytes()[self.sent as usize..]);
+        let mut count = 1;
+        for (slice, chunk) in others.iter_mut().zip(&self.rest) {
+            *slice = IoSlice::new(chunk.as_bytes());
             count += 1;
         }
         count
@@ -240,7 +241,7 @@ impl Outbox {
             self.bytes -= end - start;
         }
         self.head = self.rest.pop_front();
-        if self.head.is_none() {
+        if self.head.is_none() && self.rest.capacity() > 0 {
             self.rest = VecDeque::new();
         }
     }
