@@ -1,10 +1,11 @@
 //! One room: who is in it, what it remembers, and what it is about to say.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::PeerId;
 use super::history::{Frames, History};
-use super::turn::Turn;
+use super::turn::{Sealed, Turn};
 use crate::wire::envelope::{Dialect, Notice, Said};
 
 /// Where a client wants to go on, as it was sent.
@@ -66,7 +67,7 @@ impl Room {
 
     /// Says a chat message to all members and remembers it; where its frame in `dialect` stands
     /// in the turn.
-    pub(super) fn publish(&mut self, said: &Said<'_>, dialect: Dialect) -> std::ops::Range<usize> {
+    pub(super) fn publish(&mut self, said: &Said<'_>, dialect: Dialect) -> Range<usize> {
         let places = Dialect::ALL.map(|each| {
             self.has_speaker(each).then(|| self.turn.append(&Notice::Said(*said), each))
         });
@@ -88,6 +89,20 @@ impl Room {
             Some(id) if epoch == &*self.epoch && self.history.reaches_back_to(id) => (id, true),
             _ => (0, false),
         }
+    }
+
+    /// Ends the turn, with a count of the members where that has changed.
+    pub(super) fn seal(&mut self) -> Sealed {
+        self.is_dirty = false;
+        let count = Notice::Count(self.members.len());
+        if std::mem::take(&mut self.count_changed) && self.has_speaker(Dialect::First) {
+            self.turn.append(&count, Dialect::First);
+        }
+        if std::mem::take(&mut self.count_unannounced) && self.has_speaker(Dialect::Second) {
+            self.turn.append(&count, Dialect::Second);
+        }
+        self.history.release_replays();
+        self.turn.seal()
     }
 
     /// Whether nobody would notice if it were gone.

@@ -60,14 +60,21 @@ pub enum Ended {
 struct Socket {
     transport: Transport,
     id: PeerId,
-    /// Bytes that were read and that the server could not take yet.
-    unread: Option<Box<[u8]>>,
+    unread: Option<Box<Unread>>,
     /// It stands in the backlog.
     is_waiting: bool,
     /// It will send no more.
     is_eof: bool,
     /// Our direction is shut down.
     is_shut: bool,
+}
+
+/// Bytes that were read from a socket and that the server could not take yet.
+#[derive(Debug)]
+struct Unread {
+    bytes: Box<[u8]>,
+    /// How many of them the server has taken by now.
+    taken: usize,
 }
 
 /// The poll loop and all that it owns.
@@ -241,7 +248,8 @@ impl Reactor {
                     let bytes = &mut self.buffer[..len];
                     let taken = self.server.handle_input(socket.id, bytes, now);
                     if taken < len {
-                        socket.unread = Some(Box::from(&bytes[taken..]));
+                        let bytes = Box::from(&bytes[taken..]);
+                        socket.unread = Some(Box::new(Unread { bytes, taken: 0 }));
                         break;
                     }
                     if len < READ_BUFFER_BYTES && !to_the_end {
@@ -265,10 +273,14 @@ impl Reactor {
     /// Hands in again what the server could not take before; whether it has taken all of it.
     fn hand_in_unread(&mut self, slot: usize, now: Now) -> bool {
         let Some(socket) = self.sockets.get_mut(slot) else { return true };
-        let Some(mut unread) = socket.unread.take() else { return true };
-        let taken = self.server.handle_input(socket.id, &mut unread, now);
-        socket.unread = (taken < unread.len()).then(|| Box::from(&unread[taken..]));
-        socket.unread.is_none()
+        let Some(unread) = &mut socket.unread else { return true };
+        let rest = &mut unread.bytes[unread.taken..];
+        unread.taken += self.server.handle_input(socket.id, rest, now);
+        let is_all = unread.taken == unread.bytes.len();
+        if is_all {
+            socket.unread = None;
+        }
+        is_all
     }
 
     fn act_on_outputs(&mut self, now: Now) {

@@ -7,6 +7,7 @@
 //! sleep until [`Server::poll_timeout`] or until something happens.
 
 mod counters;
+mod entrance;
 mod http;
 mod origin;
 mod peer;
@@ -22,18 +23,17 @@ pub use counters::Counters;
 pub use origin::Origins;
 
 use crate::clock::Now;
-use crate::hub::{Column, Entrance, Hub, LOBBY, PeerId, Resume};
+use crate::hub::{Column, Hub, PeerId};
 use crate::limits::{
-    CLOSE_MS_MAX, DRAIN_MS_MAX, ERROR_BYTES_MAX, KEEPALIVE_SLICES, Limits, ORIGIN_LOG_MS_MIN,
-    REFUSALS_MAX, REQUEST_MS_MAX, ROOM_CHARS_MAX, USERNAME_CHARS_MAX,
+    CLOSE_MS_MAX, DRAIN_MS_MAX, ERROR_BYTES_MAX, KEEPALIVE_SLICES, Limits, REFUSALS_MAX,
+    REQUEST_MS_MAX,
 };
 use crate::wire::envelope::{self, Command, Dialect, Rejection};
 use crate::wire::frame::{CloseCode, Event, Frame};
-use crate::wire::response::{Refusal, switching_protocols};
-use crate::wire::upgrade::{Request, Upgrade};
-use crate::wire::{name, take};
+use crate::wire::response::Refusal;
+use crate::wire::take;
 use http::Pages;
-use peer::{Open, Peer, Phase, take_request};
+use peer::{Peer, Phase, take_request};
 use rate::Verdict;
 use timers::{Deadline, Timers};
 
@@ -113,7 +113,7 @@ impl Server {
                 ip: ip.filter(|_| self.limits.peers_per_ip_max > 0).map(Box::new),
             },
         );
-        self.hub.open(id);
+        self.hub.outboxes.open(id);
         self.set_deadline(id, Some(now.mono_ms + REQUEST_MS_MAX));
         self.counters.accepted += 1;
         Some(id)
@@ -152,7 +152,7 @@ impl Server {
 
     /// Whether a peer's input must wait for the outputs of this turn.
     pub fn must_flush(&self, id: PeerId) -> bool {
-        self.hub.is_full() || self.hub.wants_flush(id)
+        self.hub.is_full() || self.hub.outboxes.wants_flush(id)
     }
 
     /// The peer will send nothing more. It is gone, unless an answer is still being written to
@@ -160,7 +160,7 @@ impl Server {
     pub fn handle_eof(&mut self, id: PeerId, now: Now) {
         let is_closing =
             self.peers.get(id).is_some_and(|peer| matches!(peer.phase, Phase::Closing));
-        if !is_closing || self.hub.is_finished(id) {
+        if !is_closing || self.hub.outboxes.is_finished(id) {
             self.handle_closed(id, now);
         }
     }
@@ -176,7 +176,7 @@ impl Server {
 
     /// The socket of this peer takes bytes again.
     pub fn handle_writable(&mut self, id: PeerId) {
-        self.hub.handle_writable(id);
+        self.hub.outboxes.handle_writable(id);
     }
 
     /// Does what is due. Calling it early or often does no harm.
@@ -194,18 +194,18 @@ impl Server {
         if self.has_output() {
             return Some(0);
         }
-        self.timers.next()
+        [self.timers.next(), self.drained_by_ms].into_iter().flatten().min()
     }
 
     /// The next thing to do, until there is none.
     pub fn poll_output(&mut self, now: Now) -> Option<Output> {
         loop {
             while !self.hub.is_full()
-                && let Some(id) = self.hub.next_laggard()
+                && let Some(id) = self.hub.outboxes.next_laggard()
             {
                 self.give_up(id, now);
             }
-            if let Some(id) = self.hub.next_ready() {
+            if let Some(id) = self.hub.outboxes.next_ready() {
                 return Some(Output::Transmit(id));
             }
             if !self.hub.seal_next() && !self.hub.has_output() {
@@ -221,28 +221,28 @@ impl Server {
 
     /// The bytes to write next to a peer, as many slices of them as fit; how many there are.
     pub fn transmit<'s>(&'s mut self, id: PeerId, slices: &mut [IoSlice<'s>]) -> usize {
-        self.hub.transmit(id, slices)
+        self.hub.outboxes.transmit(id, slices)
     }
 
     /// `len` of these bytes are written.
     pub fn handle_sent(&mut self, id: PeerId, len: usize) {
-        self.hub.handle_sent(id, len);
+        self.hub.outboxes.handle_sent(id, len);
     }
 
     /// The socket takes no more now; [`Server::handle_writable`] will tell.
     pub fn handle_blocked(&mut self, id: PeerId) {
-        self.hub.handle_blocked(id);
+        self.hub.outboxes.handle_blocked(id);
     }
 
     /// The budget of this turn is used up: the peer gets its turn again.
     pub fn handle_postponed(&mut self, id: PeerId) {
-        self.hub.make_ready(id);
+        self.hub.outboxes.make_ready(id);
     }
 
     /// Whether all has been written to this peer that ever will be, so that the socket's sending
     /// direction can be shut down.
     pub fn is_finished(&self, id: PeerId) -> bool {
-        self.hub.is_finished(id)
+        self.hub.outboxes.is_finished(id)
     }
 
     /// Begins the end: no new peers, Close 1001 to all after what is queued for them.
@@ -273,6 +273,11 @@ impl Server {
         self.peers.len()
     }
 
+    /// Rooms that exist.
+    pub fn rooms(&self) -> usize {
+        self.hub.rooms()
+    }
+
     /// Members of a room; 0 where there is no such room.
     pub fn members(&self, room: &str) -> usize {
         self.hub.members(room)
@@ -285,7 +290,7 @@ impl Server {
 
     /// Frames handed out to members so far.
     pub fn deliveries(&self) -> u64 {
-        self.hub.deliveries()
+        self.hub.outboxes.deliveries()
     }
 
     /// Panics where the parts do not agree. Work: everything; for tests.
@@ -307,107 +312,6 @@ impl Server {
         }
     }
 
-    fn handle_request(&mut self, id: PeerId, request: Request, now: Now) {
-        let head_only = matches!(&request, Request::Get(get) if get.head_only);
-        let answer = match request {
-            Request::Chat(upgrade) => match self.admit(id, &upgrade, now) {
-                Ok(room) => return self.join(id, &upgrade, &room, now),
-                Err(refusal) => Err(refusal),
-            },
-            Request::Get(get) if get.path == http::HEALTH_PATH => {
-                http::health(self.drained_by_ms.is_some(), head_only)
-            }
-            Request::Get(get) => self.pages.get(&get),
-            Request::Other { path } => Err(http::other_method(&path)),
-        };
-        match answer {
-            Ok(bytes) => {
-                self.counters.served += 1;
-                self.answer(id, bytes, now);
-            }
-            Err(refusal) => self.refuse(id, &Refusal { head_only, ..refusal }, now),
-        }
-    }
-
-    /// Whether this peer may join, and the name of its room.
-    fn admit(&mut self, id: PeerId, upgrade: &Upgrade, now: Now) -> Result<String, Refusal> {
-        if self.drained_by_ms.is_some() {
-            return Err(http::draining());
-        }
-        self.check_origin(upgrade, now)?;
-        if self.members >= self.limits.peers_max {
-            return Err(http::full());
-        }
-        let room = name::clean(&upgrade.query.room, ROOM_CHARS_MAX);
-        let room = room.unwrap_or_else(|| LOBBY.to_owned());
-        if !self.hub.make_place(&room) {
-            return Err(http::no_room());
-        }
-        self.count_address(id)?;
-        Ok(room)
-    }
-
-    fn check_origin(&mut self, upgrade: &Upgrade, now: Now) -> Result<(), Refusal> {
-        let origin = upgrade.origin.as_deref();
-        if self.origins.admit(origin, &upgrade.host) {
-            return Ok(());
-        }
-        let origin = origin.unwrap_or_default();
-        if now.mono_ms >= self.log_origin_from_ms {
-            self.log_origin_from_ms = now.mono_ms + ORIGIN_LOG_MS_MIN;
-            log::warn!(
-                "refused origin={origin:?} host={:?} remedy=\"--origin {}\"",
-                upgrade.host,
-                origin.escape_debug()
-            );
-        }
-        Err(http::foreign_origin())
-    }
-
-    /// Counts one more member from the peer's address, where that is limited.
-    fn count_address(&mut self, id: PeerId) -> Result<(), Refusal> {
-        let Some(ip) = self.peers.get(id).and_then(|peer| peer.ip.as_deref()) else {
-            return Ok(());
-        };
-        let count = self.per_ip.entry(*ip).or_default();
-        if *count >= self.limits.peers_per_ip_max {
-            return Err(http::full_for_address());
-        }
-        *count += 1;
-        Ok(())
-    }
-
-    fn join(&mut self, id: PeerId, upgrade: &Upgrade, room: &str, now: Now) {
-        let Upgrade { accept, dialect, query, .. } = upgrade;
-        let username = name::clean(&query.username, USERNAME_CHARS_MAX);
-        let username = username.unwrap_or_else(|| name::anonymous(now));
-        log::debug!("joined peer={id} room={room:?} username={username:?}");
-        self.hub.answer(id, switching_protocols(accept, dialect.subprotocol()).into());
-        let since = query.since.as_deref().filter(|since| !since.is_empty());
-        let epoch = query.epoch.as_deref().unwrap_or_default();
-        let resume = since.map(|since| Resume { since, epoch });
-        self.hub.join(id, &Entrance { room, username: &username, dialect: *dialect, resume });
-        if let Some(peer) = self.peers.get_mut(id) {
-            peer.phase = Phase::Open(Open::default());
-        }
-        self.members += 1;
-        self.counters.joined += 1;
-        self.set_keepalive(id, now.mono_ms, self.limits.ping_ms);
-    }
-
-    fn refuse(&mut self, id: PeerId, refusal: &Refusal, now: Now) {
-        log::debug!("refused peer={id} status={} reason={:?}", refusal.status, refusal.text);
-        self.counters.refused += 1;
-        self.answer(id, refusal.to_bytes().into(), now);
-    }
-
-    /// Sends an HTTP answer, after which the connection ends.
-    fn answer(&mut self, id: PeerId, bytes: Rc<[u8]>, now: Now) {
-        self.hub.answer(id, bytes);
-        self.hub.finish(id, None);
-        self.begin_closing(id, now.mono_ms + REQUEST_MS_MAX);
-    }
-
     fn handle_event(&mut self, id: PeerId, event: Event<'_>, now: Now) {
         match event {
             Event::Text(text) => self.handle_text(id, &text, now),
@@ -415,7 +319,7 @@ impl Server {
                 self.counters.failed += 1;
                 self.dismiss(id, CloseCode::Unsupported, "only text messages are understood", now);
             }
-            Event::Ping(payload) => self.hub.set_pong(id, Frame::pong(&payload)),
+            Event::Ping(payload) => self.hub.outboxes.set_pong(id, Frame::pong(&payload)),
             Event::Pong(_) => {}
             Event::Close(code) => {
                 let answer =
@@ -476,6 +380,7 @@ impl Server {
         self.counters.too_slow += 1;
         log::debug!("dismissed peer={id} code=1013 reason=\"too slow\"");
         self.hub
+            .outboxes
             .overflow(id, Frame::close(CloseCode::Again, "too slow; come back when you can read"));
         self.leave(id, None, now);
     }
@@ -511,7 +416,7 @@ impl Server {
     fn forget(&mut self, id: PeerId) {
         self.set_deadline(id, None);
         self.peers.remove(id);
-        self.hub.close(id);
+        self.hub.outboxes.close(id);
         self.counters.closed += 1;
     }
 
@@ -536,7 +441,7 @@ impl Server {
             log::debug!("dropped peer={id} reason=silent silent_ms={silent_ms}");
             self.handle_closed(id, now);
         } else if silent_ms >= ping_ms {
-            self.hub.ping(id, Frame::ping());
+            self.hub.outboxes.push_whole(id, Frame::ping().into_bytes());
             self.set_keepalive(id, now.mono_ms, ping_ms.min(silence_ms_max - silent_ms));
         } else {
             self.set_keepalive(id, heard_ms, ping_ms);

@@ -1,0 +1,207 @@
+//! The outbound halves of all peers, and who is next to be written to.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::outbox::{Full, Outbox};
+use super::{Column, PeerId};
+use crate::limits::Limits;
+use crate::wire::frame::Frame;
+
+/// The outbound half of one peer.
+#[derive(Debug, Default)]
+struct Outbound {
+    outbox: Outbox,
+    /// The socket takes no more until it says so.
+    is_blocked: bool,
+    /// It stands in the line of those that have something to write.
+    is_ready: bool,
+    /// Its queue could not take a turn: nothing more goes in or out until it is given up.
+    is_lagging: bool,
+}
+
+/// The outbound halves of all peers.
+///
+/// Invariant: a peer that has something to write, whose socket takes it and who keeps up stands
+/// in the line.
+#[derive(Debug)]
+pub struct Outboxes {
+    limits: Rc<Limits>,
+    all: Column<Outbound>,
+    /// Peers with something to write.
+    ready: VecDeque<PeerId>,
+    /// Peers whose queue could not take a turn.
+    laggards: VecDeque<PeerId>,
+    deliveries: u64,
+}
+
+impl Outboxes {
+    pub(super) fn new(limits: Rc<Limits>) -> Self {
+        let (ready, laggards) = Default::default();
+        Self { limits, all: Column::default(), ready, laggards, deliveries: 0 }
+    }
+
+    /// Gives a new peer its outbox.
+    pub fn open(&mut self, id: PeerId) {
+        self.all.insert(id, Outbound::default());
+    }
+
+    /// Takes a peer's outbox away, with whatever is in it.
+    pub fn close(&mut self, id: PeerId) {
+        self.all.remove(id);
+    }
+
+    /// Queues an HTTP answer, a Ping, or another frame that counts nothing.
+    pub fn push_whole(&mut self, id: PeerId, bytes: Rc<[u8]>) {
+        self.change(id, |outbox| outbox.push_whole(bytes));
+    }
+
+    /// Queues the replay of a history.
+    pub fn push_replay(&mut self, id: PeerId, bytes: Rc<[u8]>) {
+        self.change(id, |outbox| outbox.push_replay(bytes));
+    }
+
+    /// Sets the Pong to send, in place of one not sent yet.
+    pub fn set_pong(&mut self, id: PeerId, pong: Frame) {
+        self.change(id, |outbox| outbox.set_pong(pong));
+    }
+
+    /// Queues the last bytes, if any; nothing is queued after them.
+    pub fn finish(&mut self, id: PeerId, close: Option<Frame>) {
+        self.change(id, |outbox| outbox.finish(close));
+    }
+
+    /// Gives a laggard up: what it has half received is completed, and `close` is the last.
+    pub fn overflow(&mut self, id: PeerId, close: Frame) {
+        if let Some(peer) = self.all.get_mut(id) {
+            peer.is_lagging = false;
+        }
+        self.change(id, |outbox| outbox.overflow(close));
+    }
+
+    /// Queues a part of `bytes` that is `frames` frames, or notes that the peer lags too far for
+    /// that ([`Outboxes::next_laggard`]).
+    pub fn push(&mut self, id: PeerId, bytes: &Rc<[u8]>, range: Range<usize>, frames: u32) {
+        let Some(peer) = self.all.get_mut(id) else { return };
+        if peer.is_lagging {
+            return;
+        }
+        match peer.outbox.push(bytes, range, frames, &self.limits) {
+            Ok(()) => {
+                self.deliveries += u64::from(frames);
+                line_up(&mut self.ready, id, peer);
+            }
+            Err(Full) => {
+                peer.is_lagging = true;
+                self.laggards.push_back(id);
+            }
+        }
+    }
+
+    /// The next peer whose queue could not take a turn. The queue is as it was before.
+    pub fn next_laggard(&mut self) -> Option<PeerId> {
+        self.laggards.pop_front()
+    }
+
+    /// The next peer with something to write; it leaves the line.
+    pub fn next_ready(&mut self) -> Option<PeerId> {
+        while let Some(id) = self.ready.pop_front() {
+            if let Some(peer) = self.all.get_mut(id) {
+                peer.is_ready = false;
+                if !peer.is_lagging {
+                    return Some(id);
+                }
+            }
+        }
+        None
+    }
+
+    /// Puts a peer back in the line, if it has something to write.
+    pub fn make_ready(&mut self, id: PeerId) {
+        self.change(id, |_| {});
+    }
+
+    /// The bytes to write next to a peer; see [`Outbox::transmit`].
+    pub fn transmit<'o>(&'o mut self, id: PeerId, slices: &mut [IoSlice<'o>]) -> usize {
+        self.all.get_mut(id).map_or(0, |peer| peer.outbox.transmit(slices))
+    }
+
+    /// `len` more bytes are written to a peer.
+    pub fn handle_sent(&mut self, id: PeerId, len: usize) {
+        if let Some(peer) = self.all.get_mut(id) {
+            peer.outbox.handle_sent(len);
+        }
+    }
+
+    /// The socket takes no more: the peer is in no line until [`Outboxes::handle_writable`].
+    pub fn handle_blocked(&mut self, id: PeerId) {
+        if let Some(peer) = self.all.get_mut(id) {
+            peer.is_blocked = true;
+        }
+    }
+
+    /// The socket takes more again.
+    pub fn handle_writable(&mut self, id: PeerId) {
+        if let Some(peer) = self.all.get_mut(id)
+            && peer.is_blocked
+        {
+            peer.is_blocked = false;
+            line_up(&mut self.ready, id, peer);
+        }
+    }
+
+    /// Whether everything has been written to a peer that ever will be.
+    pub fn is_finished(&self, id: PeerId) -> bool {
+        self.all.get(id).is_none_or(|peer| peer.outbox.is_finished())
+    }
+
+    /// Whether nothing waits to be written to a peer.
+    pub(super) fn is_empty(&self, id: PeerId) -> bool {
+        self.all.get(id).is_none_or(|peer| peer.outbox.is_empty())
+    }
+
+    /// Whether a peer's own answers should go out before it asks for more: a Pong waits that the
+    /// next would replace, and the socket has not refused it yet.
+    pub fn wants_flush(&self, id: PeerId) -> bool {
+        self.all.get(id).is_some_and(|peer| peer.outbox.has_pong() && !peer.is_blocked)
+    }
+
+    /// Whether somebody has something to write or is to be given up.
+    pub(super) fn has_output(&self) -> bool {
+        !(self.ready.is_empty() && self.laggards.is_empty())
+    }
+
+    /// Frames queued for members so far.
+    pub fn deliveries(&self) -> u64 {
+        self.deliveries
+    }
+
+    /// Panics where counts or lines do not agree with the queues. Work: everything; for tests.
+    pub(super) fn check_invariants(&self) {
+        for (id, peer) in self.all.iter() {
+            peer.outbox.check_invariants(&self.limits);
+            assert!(!peer.is_lagging || self.laggards.contains(&id));
+            let must_be_ready = !peer.outbox.is_empty() && !peer.is_blocked && !peer.is_lagging;
+            assert!(!must_be_ready || peer.is_ready, "peer {id} would never be written to");
+            assert!(!peer.is_ready || self.ready.contains(&id));
+        }
+    }
+
+    fn change(&mut self, id: PeerId, change: impl FnOnce(&mut Outbox)) {
+        if let Some(peer) = self.all.get_mut(id) {
+            change(&mut peer.outbox);
+            line_up(&mut self.ready, id, peer);
+        }
+    }
+}
+
+/// Puts a peer in the line of those that have something to write, if it has.
+fn line_up(ready: &mut VecDeque<PeerId>, id: PeerId, peer: &mut Outbound) {
+    let may = !peer.is_blocked && !peer.is_ready && !peer.is_lagging;
+    if may && !peer.outbox.is_empty() {
+        peer.is_ready = true;
+        ready.push_back(id);
+    }
+}

@@ -1,0 +1,172 @@
+//! All rooms, and who is in which.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use slab::Slab;
+
+use super::room::Room;
+use super::{Column, LOBBY, PeerId};
+use crate::limits::Limits;
+use crate::wire::envelope::Dialect;
+
+/// A room by its place among all of them; valid as long as the room is.
+pub(super) type RoomKey = usize;
+
+/// The membership of one peer.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) name: Box<str>,
+    pub(super) dialect: Dialect,
+    pub(super) room: RoomKey,
+    /// Its place in the room's list of members.
+    place: usize,
+    /// Where its next part of the room's turn begins, in bytes: where it came in, or its last
+    /// aside.
+    pub(super) from: usize,
+    /// When others may be told again that it writes.
+    pub(super) typing_from_ms: u64,
+}
+
+/// All rooms, and who is in which.
+#[derive(Debug)]
+pub(super) struct Rooms {
+    limits: Rc<Limits>,
+    all: Slab<Room>,
+    names: BTreeMap<Rc<str>, RoomKey>,
+    members: Column<Member>,
+    /// What makes the epochs of this process differ from those of any other, and the rooms made
+    /// so far, which makes each differ from the others.
+    epoch: u64,
+    made: u64,
+}
+
+impl Rooms {
+    pub(super) fn new(limits: Rc<Limits>, epoch: u64) -> Self {
+        let (all, names, members) = Default::default();
+        Self { limits, all, names, members, epoch, made: 0 }
+    }
+
+    /// The room of this name, which is made if need be.
+    pub(super) fn named(&mut self, name: &str) -> RoomKey {
+        if let Some(&key) = self.names.get(name) {
+            return key;
+        }
+        let name: Rc<str> = name.into();
+        self.made += 1;
+        let epoch = format!("{:x}-{}", self.epoch, self.made);
+        let room = Room::new(Rc::clone(&name), epoch, self.limits.history_frames_max as usize);
+        let key = self.all.insert(room);
+        self.names.insert(name, key);
+        key
+    }
+
+    /// See [`super::Hub::make_place`].
+    pub(super) fn make_place(&mut self, name: &str) -> bool {
+        let has_place = self.all.len() < self.limits.rooms_max as usize;
+        if has_place || name == LOBBY || self.names.contains_key(name) {
+            return true;
+        }
+        let is_idle = |room: &Room| room.members.is_empty() && !room.is_dirty;
+        let idle = self.all.iter().filter(|(_, room)| is_idle(room) && &*room.name != LOBBY);
+        let Some((oldest, _)) = idle.min_by_key(|(_, room)| room.empty_since_ms) else {
+            return false;
+        };
+        self.forget(oldest);
+        true
+    }
+
+    /// Gives a room back, and with the last one the memory of all.
+    pub(super) fn forget(&mut self, key: RoomKey) {
+        let room = self.all.remove(key);
+        self.names.remove(&room.name);
+        if self.all.is_empty() {
+            self.all = Slab::new();
+        }
+    }
+
+    /// Makes a peer a member of a room, which must exist.
+    pub(super) fn enter(&mut self, id: PeerId, room: RoomKey, name: &str, dialect: Dialect) {
+        let Some(to) = self.all.get_mut(room) else { return };
+        let place = to.members.len();
+        let from = to.turn.bytes(dialect).len();
+        to.members.push(id);
+        to.speakers[dialect.index()] += 1;
+        let name = name.into();
+        self.members.insert(id, Member { name, dialect, room, place, from, typing_from_ms: 0 });
+    }
+
+    /// Takes a peer out of its room.
+    pub(super) fn exit(&mut self, id: PeerId, now_ms: u64) -> Option<Member> {
+        let member = self.members.remove(id)?;
+        let room = self.all.get_mut(member.room)?;
+        room.members.swap_remove(member.place);
+        room.speakers[member.dialect.index()] -= 1;
+        room.empty_since_ms = now_ms;
+        if room.members.is_empty() {
+            room.members = Vec::new();
+        }
+        if let Some(&moved) = room.members.get(member.place)
+            && let Some(moved) = self.members.get_mut(moved)
+        {
+            moved.place = member.place;
+        }
+        Some(member)
+    }
+
+    pub(super) fn get(&self, key: RoomKey) -> Option<&Room> {
+        self.all.get(key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: RoomKey) -> Option<&mut Room> {
+        self.all.get_mut(key)
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&Room> {
+        self.names.get(name).and_then(|&key| self.all.get(key))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn member(&self, id: PeerId) -> Option<&Member> {
+        self.members.get(id)
+    }
+
+    pub(super) fn member_mut(&mut self, id: PeerId) -> Option<&mut Member> {
+        self.members.get_mut(id)
+    }
+
+    /// A member together with its room.
+    pub(super) fn member_and_room(&mut self, id: PeerId) -> Option<(&mut Member, &mut Room)> {
+        let member = self.members.get_mut(id)?;
+        let room = self.all.get_mut(member.room)?;
+        Some((member, room))
+    }
+
+    /// Panics where members and rooms do not agree. Work: everything; for tests.
+    pub(super) fn check_invariants(&self) {
+        assert!(self.all.len() <= self.limits.rooms_max as usize + 1, "and the lobby");
+        assert_eq!(self.all.len(), self.names.len());
+        let seated: usize = self.all.iter().map(|(_, room)| room.members.len()).sum();
+        assert_eq!(seated, self.members.len());
+        for (key, room) in &self.all {
+            assert_eq!(self.names.get(&room.name), Some(&key));
+            self.check_room(key, room);
+        }
+    }
+
+    fn check_room(&self, key: RoomKey, room: &Room) {
+        assert!(room.history.len() <= self.limits.history_frames_max as usize);
+        assert!(room.is_dirty || room.turn.is_empty(), "room {} would say nothing", room.name);
+        assert!(room.is_dirty || !room.is_disposable(), "room {} costs nothing", room.name);
+        let mut speakers = [0; Dialect::ALL.len()];
+        for (place, &id) in room.members.iter().enumerate() {
+            let member = self.members.get(id);
+            assert!(member.is_some_and(|member| (member.room, member.place) == (key, place)));
+            speakers[member.map_or(0, |member| member.dialect.index())] += 1;
+        }
+        assert_eq!(room.speakers, speakers);
+    }
+}

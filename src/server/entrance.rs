@@ -1,0 +1,115 @@
+//! From a request to a member, a page, or a refusal.
+
+use std::rc::Rc;
+
+use super::peer::{Open, Phase};
+use super::{Server, http};
+use crate::clock::Now;
+use crate::hub::{Entrance, LOBBY, PeerId, Resume};
+use crate::limits::{ORIGIN_LOG_MS_MIN, REQUEST_MS_MAX, ROOM_CHARS_MAX, USERNAME_CHARS_MAX};
+use crate::wire::name;
+use crate::wire::response::{Refusal, switching_protocols};
+use crate::wire::upgrade::{Request, Upgrade};
+
+impl Server {
+    pub(super) fn handle_request(&mut self, id: PeerId, request: Request, now: Now) {
+        let head_only = matches!(&request, Request::Get(get) if get.head_only);
+        let answer = match request {
+            Request::Chat(upgrade) => match self.admit(id, &upgrade, now) {
+                Ok(room) => return self.join(id, &upgrade, &room, now),
+                Err(refusal) => Err(refusal),
+            },
+            Request::Get(get) if get.path == http::HEALTH_PATH => {
+                http::health(self.drained_by_ms.is_some(), head_only)
+            }
+            Request::Get(get) => self.pages.get(&get),
+            Request::Other { path } => Err(http::other_method(&path)),
+        };
+        match answer {
+            Ok(bytes) => {
+                self.counters.served += 1;
+                self.answer(id, bytes, now);
+            }
+            Err(refusal) => self.refuse(id, &Refusal { head_only, ..refusal }, now),
+        }
+    }
+
+    /// Whether this peer may join, and the name of its room.
+    fn admit(&mut self, id: PeerId, upgrade: &Upgrade, now: Now) -> Result<String, Refusal> {
+        if self.drained_by_ms.is_some() {
+            return Err(http::draining());
+        }
+        self.check_origin(upgrade, now)?;
+        if self.members >= self.limits.peers_max {
+            return Err(http::full());
+        }
+        let room = name::clean(&upgrade.query.room, ROOM_CHARS_MAX);
+        let room = room.unwrap_or_else(|| LOBBY.to_owned());
+        if !self.hub.make_place(&room) {
+            return Err(http::no_room());
+        }
+        self.count_address(id)?;
+        Ok(room)
+    }
+
+    fn check_origin(&mut self, upgrade: &Upgrade, now: Now) -> Result<(), Refusal> {
+        let origin = upgrade.origin.as_deref();
+        if self.origins.admit(origin, &upgrade.host) {
+            return Ok(());
+        }
+        let origin = origin.unwrap_or_default();
+        if now.mono_ms >= self.log_origin_from_ms {
+            self.log_origin_from_ms = now.mono_ms + ORIGIN_LOG_MS_MIN;
+            log::warn!(
+                "refused origin={origin:?} host={:?} remedy=\"--origin {}\"",
+                upgrade.host,
+                origin.escape_debug()
+            );
+        }
+        Err(http::foreign_origin())
+    }
+
+    /// Counts one more member from the peer's address, where that is limited.
+    fn count_address(&mut self, id: PeerId) -> Result<(), Refusal> {
+        let Some(ip) = self.peers.get(id).and_then(|peer| peer.ip.as_deref()) else {
+            return Ok(());
+        };
+        let count = self.per_ip.entry(*ip).or_default();
+        if *count >= self.limits.peers_per_ip_max {
+            return Err(http::full_for_address());
+        }
+        *count += 1;
+        Ok(())
+    }
+
+    fn join(&mut self, id: PeerId, upgrade: &Upgrade, room: &str, now: Now) {
+        let Upgrade { accept, dialect, query, .. } = upgrade;
+        let username = name::clean(&query.username, USERNAME_CHARS_MAX);
+        let username = username.unwrap_or_else(|| name::anonymous(now));
+        log::debug!("joined peer={id} room={room:?} username={username:?}");
+        self.hub.outboxes.push_whole(id, switching_protocols(accept, dialect.subprotocol()).into());
+        let since = query.since.as_deref().filter(|since| !since.is_empty());
+        let epoch = query.epoch.as_deref().unwrap_or_default();
+        let resume = since.map(|since| Resume { since, epoch });
+        self.hub.join(id, &Entrance { room, username: &username, dialect: *dialect, resume });
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.phase = Phase::Open(Open::default());
+        }
+        self.members += 1;
+        self.counters.joined += 1;
+        self.set_keepalive(id, now.mono_ms, self.limits.ping_ms);
+    }
+
+    pub(super) fn refuse(&mut self, id: PeerId, refusal: &Refusal, now: Now) {
+        log::debug!("refused peer={id} status={} reason={:?}", refusal.status, refusal.text);
+        self.counters.refused += 1;
+        self.answer(id, refusal.to_bytes().into(), now);
+    }
+
+    /// Sends an HTTP answer, after which the connection ends.
+    fn answer(&mut self, id: PeerId, bytes: Rc<[u8]>, now: Now) {
+        self.hub.outboxes.push_whole(id, bytes);
+        self.hub.outboxes.finish(id, None);
+        self.begin_closing(id, now.mono_ms + REQUEST_MS_MAX);
+    }
+}
