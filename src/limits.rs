@@ -102,12 +102,19 @@ pub const REFUSALS_MAX: u32 = 8;
 /// Capacity that an encoding buffer keeps between turns, in bytes; a burst's excess is given back.
 pub const SCRATCH_BYTES_KEPT: usize = 16 * 1024;
 
-/// A column of peers grows by a part of its length instead of doubling, so that ten thousand
-/// idle peers do not pay for six thousand that are not there: 1/8 keeps growth amortised.
-pub const COLUMN_GROWTH_DIVISOR: usize = 8;
-
-/// The least number of places that a column of peers grows by.
-pub const COLUMN_GROWTH_MIN: usize = 16;
+/// How many places a list of peers grows by when `len` are taken: an eighth instead of doubling,
+/// so that ten thousand idle peers do not pay for six thousand that are not there. Any fixed part
+/// keeps growth amortised; small lists double.
+pub const fn column_growth(len: usize) -> usize {
+    const SMALL: usize = 16;
+    if len < SMALL {
+        len + 1
+    } else if len < SMALL * 8 {
+        SMALL
+    } else {
+        len / 8
+    }
+}
 
 /// Frames that one event can add to a turn, beyond which the turn is full and goes out: a join,
 /// a leave, a count and a message.

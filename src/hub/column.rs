@@ -1,6 +1,6 @@
 //! One half of every peer, kept by slot.
 
-use crate::limits::{COLUMN_GROWTH_DIVISOR, COLUMN_GROWTH_MIN};
+use crate::limits::column_growth;
 
 /// Which peer: a slot, and which of the peers that have had it.
 ///
@@ -48,8 +48,8 @@ impl<T> Column<T> {
     pub fn insert(&mut self, id: PeerId, value: T) {
         let needed = id.slot() + 1;
         if needed > self.places.capacity() {
-            let spare = COLUMN_GROWTH_MIN.max(needed / COLUMN_GROWTH_DIVISOR);
-            self.places.reserve_exact(needed + spare - self.places.len());
+            let places = needed + column_growth(needed);
+            self.places.reserve_exact(places - self.places.len());
         }
         if needed > self.places.len() {
             self.places.resize_with(needed, || None);
@@ -83,8 +83,9 @@ impl<T> Column<T> {
         while let Some(None) = self.places.last() {
             self.places.pop();
         }
-        if self.places.capacity() > 2 * self.places.len() + COLUMN_GROWTH_MIN {
-            self.places.shrink_to(self.places.len() + COLUMN_GROWTH_MIN);
+        let len = self.places.len();
+        if self.places.capacity() / 2 > len + column_growth(len) {
+            self.places.shrink_to(len + column_growth(len));
         }
         Some(value)
     }
@@ -133,12 +134,10 @@ mod tests {
         for &id in &ids {
             column.insert(id, ());
         }
-        assert!(
-            column.places.capacity() <= 10_000 + 10_000 / COLUMN_GROWTH_DIVISOR + COLUMN_GROWTH_MIN
-        );
+        assert!(column.places.capacity() <= 10_000 * 9 / 8 + 1);
         for &id in ids.iter().rev() {
             column.remove(id);
         }
-        assert!(column.is_empty() && column.places.capacity() <= 2 * COLUMN_GROWTH_MIN);
+        assert!(column.is_empty() && column.places.capacity() <= 2);
     }
 }

@@ -7,7 +7,7 @@ use slab::Slab;
 
 use super::room::Room;
 use super::{Column, LOBBY, PeerId};
-use crate::limits::Limits;
+use crate::limits::{Limits, column_growth};
 use crate::wire::envelope::Dialect;
 
 /// A room by its place among all of them; valid as long as the room is.
@@ -90,6 +90,9 @@ impl Rooms {
         let Some(to) = self.all.get_mut(room) else { return };
         let place = to.members.len();
         let from = to.turn.bytes(dialect).len();
+        if to.members.len() == to.members.capacity() {
+            to.members.reserve_exact(column_growth(place));
+        }
         to.members.push(id);
         to.speakers[dialect.index()] += 1;
         let name = name.into();

@@ -30,8 +30,8 @@ pub use descriptors::raise_descriptor_limit;
 use crate::clock::Now;
 use crate::hub::PeerId;
 use crate::limits::{
-    ACCEPTS_PER_TURN, COLUMN_GROWTH_DIVISOR, COLUMN_GROWTH_MIN, EVENTS_PER_POLL, READ_BUFFER_BYTES,
-    READS_PER_PEER_AND_TURN, TRANSMITS_PER_TURN, WRITE_SLICES_MAX, WRITES_PER_PEER_AND_TURN,
+    ACCEPTS_PER_TURN, EVENTS_PER_POLL, READ_BUFFER_BYTES, READS_PER_PEER_AND_TURN,
+    TRANSMITS_PER_TURN, WRITE_SLICES_MAX, WRITES_PER_PEER_AND_TURN, column_growth,
 };
 use crate::server::{Output, Server, busy};
 use clock::Clock;
@@ -351,8 +351,7 @@ impl Reactor {
 
     fn take_in(&mut self, stream: TcpStream, from: SocketAddr, now: Now) -> io::Result<()> {
         if self.sockets.len() == self.sockets.capacity() {
-            let spare = COLUMN_GROWTH_MIN.max(self.sockets.len() / COLUMN_GROWTH_DIVISOR);
-            self.sockets.reserve_exact(spare);
+            self.sockets.reserve_exact(column_growth(self.sockets.len()));
         }
         let place = self.sockets.vacant_entry();
         let slot = place.key();

@@ -1,6 +1,7 @@
 //! When each peer must be looked at next.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 
 use crate::hub::PeerId;
 
@@ -10,20 +11,21 @@ pub(super) struct Timers {
     line: BTreeSet<(u64, PeerId)>,
 }
 
-/// The deadline of one peer as the peer itself keeps it, to be found in the line again.
+/// The deadline of one peer as the peer itself keeps it, to be found in the line again. Zero is
+/// none, which saves eight bytes a peer: no deadline is at the very start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Deadline(Option<u64>);
+pub(super) struct Deadline(Option<NonZeroU64>);
 
 impl Timers {
     /// Sets a peer's deadline in place of the one it had; `None` for no deadline.
     pub(super) fn set(&mut self, id: PeerId, deadline: &mut Deadline, at: Option<u64>) {
         if let Some(before) = deadline.0 {
-            self.line.remove(&(before, id));
+            self.line.remove(&(before.get(), id));
         }
-        if let Some(at) = at {
-            self.line.insert((at, id));
+        deadline.0 = at.map(|at| NonZeroU64::new(at).unwrap_or(NonZeroU64::MIN));
+        if let Some(at) = deadline.0 {
+            self.line.insert((at.get(), id));
         }
-        deadline.0 = at;
     }
 
     /// The first deadline of all.

@@ -398,8 +398,7 @@ mod tests {
 
     #[test]
     fn a_declared_length_alone_costs_nothing() {
-        let mut limits = Limits::default();
-        limits.message_bytes_max = u32::MAX;
+        let limits = Limits { message_bytes_max: u32::MAX, ..Limits::default() };
         let mut bytes = [0x82, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4, 5];
         let mut decoder = Decoder::default();
         assert_eq!(decoder.decode(&mut &mut bytes[..], &limits), Ok(None));
