@@ -9,13 +9,13 @@ use crate::hub::{Entrance, LOBBY, PeerId, Resume};
 use crate::limits::{ORIGIN_LOG_MS_MIN, REQUEST_MS_MAX, ROOM_CHARS_MAX, USERNAME_CHARS_MAX};
 use crate::wire::name;
 use crate::wire::response::{Refusal, switching_protocols};
-use crate::wire::upgrade::{Request, Upgrade};
+use crate::wire::upgrade::{CHAT_PATH, Request, Upgrade};
 
 impl Server {
     pub(super) fn handle_request(&mut self, id: PeerId, request: Request, now: Now) {
         let head_only = matches!(&request, Request::Get(get) if get.head_only);
         let answer = match request {
-            Request::Chat(upgrade) => match self.admit(id, &upgrade, now) {
+            Request::Upgrade(upgrade) => match self.admit(id, &upgrade, now) {
                 Ok(room) => return self.join(id, &upgrade, &room, now),
                 Err(refusal) => Err(refusal),
             },
@@ -36,6 +36,9 @@ impl Server {
 
     /// Whether this peer may join, and the name of its room.
     fn admit(&mut self, id: PeerId, upgrade: &Upgrade, now: Now) -> Result<String, Refusal> {
+        if upgrade.path != CHAT_PATH && !self.is_echo {
+            return Err(http::not_found());
+        }
         if self.drained_by_ms.is_some() {
             return Err(http::draining());
         }
@@ -82,22 +85,35 @@ impl Server {
         Ok(())
     }
 
+    /// Opens the WebSocket, and the door to the room.
     fn join(&mut self, id: PeerId, upgrade: &Upgrade, room: &str, now: Now) {
-        let Upgrade { accept, dialect, query, .. } = upgrade;
-        let username = name::clean(&query.username, USERNAME_CHARS_MAX);
-        let username = username.unwrap_or_else(|| name::anonymous(now));
-        log::debug!("joined peer={id} room={room:?} username={username:?}");
+        let Upgrade { accept, dialect, .. } = upgrade;
         self.hub.outboxes.push_whole(id, switching_protocols(accept, dialect.subprotocol()).into());
-        let since = query.since.as_deref().filter(|since| !since.is_empty());
-        let epoch = query.epoch.as_deref().unwrap_or_default();
-        let resume = since.map(|since| Resume { since, epoch });
-        self.hub.join(id, &Entrance { room, username: &username, dialect: *dialect, resume });
+        if !self.is_echo {
+            self.enter(id, upgrade, room, now);
+        }
         if let Some(peer) = self.peers.get_mut(id) {
             peer.phase = Phase::Open(Open::default());
         }
         self.members += 1;
         self.counters.joined += 1;
         self.set_keepalive(id, now.mono_ms, self.limits.ping_ms);
+    }
+
+    fn enter(
+        &mut self,
+        id: PeerId,
+        Upgrade { dialect, query, .. }: &Upgrade,
+        room: &str,
+        now: Now,
+    ) {
+        let username = name::clean(&query.username, USERNAME_CHARS_MAX);
+        let username = username.unwrap_or_else(|| name::anonymous(now));
+        log::debug!("joined peer={id} room={room:?} username={username:?}");
+        let since = query.since.as_deref().filter(|since| !since.is_empty());
+        let epoch = query.epoch.as_deref().unwrap_or_default();
+        let resume = since.map(|since| Resume { since, epoch });
+        self.hub.join(id, &Entrance { room, username: &username, dialect: *dialect, resume });
     }
 
     pub(super) fn refuse(&mut self, id: PeerId, refusal: &Refusal, now: Now) {

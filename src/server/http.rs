@@ -99,6 +99,6 @@ fn unavailable(text: &'static str) -> Refusal {
     Refusal::new(503, text).with("Retry-After", RETRY_AFTER_SECONDS.to_string())
 }
 
-fn not_found() -> Refusal {
+pub(super) fn not_found() -> Refusal {
     Refusal::new(404, "nothing here; the page is at / and the WebSocket at /chat")
 }

@@ -7,6 +7,7 @@
 //! sleep until [`Server::poll_timeout`] or until something happens.
 
 mod counters;
+mod echo;
 mod entrance;
 mod http;
 mod origin;
@@ -63,6 +64,8 @@ pub struct Server {
     generation: u32,
     pages: Pages,
     drained_by_ms: Option<u64>,
+    /// See [`Server::echo`].
+    is_echo: bool,
     counters: Counters,
 }
 
@@ -90,6 +93,7 @@ impl Server {
             generation: 0,
             pages: Pages::default(),
             drained_by_ms: None,
+            is_echo: false,
             counters: Counters::default(),
         }
     }
@@ -314,6 +318,8 @@ impl Server {
 
     fn handle_event(&mut self, id: PeerId, event: Event<'_>, now: Now) {
         match event {
+            Event::Text(text) if self.is_echo => self.echo_text(id, &text),
+            Event::Binary(bytes) if self.is_echo => self.echo_binary(id, &bytes),
             Event::Text(text) => self.handle_text(id, &text, now),
             Event::Binary(_) => {
                 self.counters.failed += 1;

@@ -12,7 +12,7 @@ use super::response::Refusal;
 use crate::limits::{REQUEST_BYTES_MAX, REQUEST_HEADERS_MAX};
 
 /// Where the WebSocket is.
-const CHAT_PATH: &str = "/chat";
+pub const CHAT_PATH: &str = "/chat";
 
 /// The one version of the protocol (RFC 6455, section 4.1).
 const WEBSOCKET_VERSION: &[u8] = b"13";
@@ -23,8 +23,8 @@ const KEY_CHARS: usize = 24;
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request {
-    /// To join: a complete and correct WebSocket handshake on `/chat`.
-    Chat(Upgrade),
+    /// To speak WebSocket: a complete and correct handshake, wherever.
+    Upgrade(Upgrade),
     /// To read something else.
     Get(Get),
     /// A method that nothing here answers, on a path that may not even exist.
@@ -50,6 +50,8 @@ pub struct Get {
 /// A WebSocket handshake that passed every check.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Upgrade {
+    /// The path of the target, without its query.
+    pub path: String,
     /// The value of `Sec-WebSocket-Accept`.
     pub accept: String,
     /// How the client wants to speak.
@@ -116,17 +118,18 @@ pub fn parse(head: &[u8]) -> Result<Request, Refusal> {
     }
     let method = request.method.unwrap_or_default();
     let (path, query) = split_target(request.path.unwrap_or_default());
-    if path == CHAT_PATH {
-        if method != "GET" {
-            return Err(method_not_allowed("GET"));
-        }
-        return handshake(request.version, &Fields(request.headers), query).map(Request::Chat);
+    let fields = Fields(request.headers);
+    let is_chat = path == CHAT_PATH;
+    if is_chat && method != "GET" {
+        return Err(method_not_allowed("GET"));
+    }
+    if is_chat || (method == "GET" && fields.has_token("Upgrade", "websocket")) {
+        return handshake(path, query, request.version, &fields).map(Request::Upgrade);
     }
     let path = path.to_owned();
     if method != "GET" && method != "HEAD" {
         return Ok(Request::Other { path });
     }
-    let fields = Fields(request.headers);
     Ok(Request::Get(Get {
         path,
         head_only: method == "HEAD",
@@ -180,7 +183,12 @@ fn read_query(query: &str) -> Query {
 }
 
 /// The checks of RFC 6455, section 4.2.1, and what a handshake that passes them all asks for.
-fn handshake(version: Option<u8>, fields: &Fields<'_>, query: &str) -> Result<Upgrade, Refusal> {
+fn handshake(
+    path: &str,
+    query: &str,
+    version: Option<u8>,
+    fields: &Fields<'_>,
+) -> Result<Upgrade, Refusal> {
     if !fields.has_token("Upgrade", "websocket") || !fields.has_token("Connection", "Upgrade") {
         return Err(Refusal::new(
             426,
@@ -204,6 +212,7 @@ fn handshake(version: Option<u8>, fields: &Fields<'_>, query: &str) -> Result<Up
         return Err(Refusal::new(400, "a WebSocket handshake has no body"));
     }
     Ok(Upgrade {
+        path: path.to_owned(),
         accept: derive_accept_key(key),
         dialect: fields.dialect(),
         query: read_query(query),
@@ -313,7 +322,7 @@ mod tests {
     fn username(target: &str) -> String {
         let head = HANDSHAKE.replacen("/chat", target, 1);
         match parse(head.as_bytes()) {
-            Ok(Request::Chat(upgrade)) => upgrade.query.username,
+            Ok(Request::Upgrade(upgrade)) => upgrade.query.username,
             other => panic!("{target}: {other:?}"),
         }
     }
@@ -322,7 +331,7 @@ mod tests {
         let head =
             HANDSHAKE.replacen("/chat", target, 1).replacen("Host:", &format!("{extra}Host:"), 1);
         match parse(head.as_bytes()) {
-            Ok(Request::Chat(upgrade)) => upgrade,
+            Ok(Request::Upgrade(upgrade)) => upgrade,
             other => panic!("{extra} {target}: {other:?}"),
         }
     }
@@ -331,13 +340,14 @@ mod tests {
     fn the_handshake_of_the_rfc() {
         // Section 1.3.
         let upgrade = Upgrade {
+            path: "/chat".to_owned(),
             accept: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned(),
             dialect: Dialect::First,
             query: Query::default(),
             host: "example.com".to_owned(),
             origin: None,
         };
-        assert_eq!(parse(HANDSHAKE.as_bytes()), Ok(Request::Chat(upgrade)));
+        assert_eq!(parse(HANDSHAKE.as_bytes()), Ok(Request::Upgrade(upgrade)));
     }
 
     #[test]
