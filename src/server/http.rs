@@ -45,7 +45,7 @@ fn whole(asset: &Asset, is_gzip: bool, head_only: bool) -> Rc<[u8]> {
 /// 8.8.3.3), and ours is the content's, so it is declared weak.
 fn fields(asset: &Asset, is_gzip: bool) -> String {
     let encoding = if is_gzip { "Content-Encoding: gzip\r\n" } else { "" };
-    format!("{}ETag: W/{}\r\n{encoding}", web::FIELDS, asset.etag)
+    format!("{}ETag: W/{}\r\n{encoding}", asset.fields(), asset.etag)
 }
 
 /// The answer to `/health`: whether new peers are taken in.

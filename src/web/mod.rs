@@ -17,14 +17,17 @@ pub struct Asset {
 
 const ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
-/// Header lines that go with every asset: nothing is loaded from anywhere else, nothing inline
-/// is run, and nobody frames the page. `connect-src` names the WebSocket schemes because
-/// browsers before 2022 do not take `'self'` for them. `no-cache` means: ask whether it is still
-/// the same, which `ETag` answers in a few bytes.
-pub const FIELDS: &str = "Content-Security-Policy: default-src 'none'; script-src 'self'; \
+/// Header lines of the page itself, which hold for all that it loads: nothing from anywhere
+/// else, nothing inline is run, and nobody frames it. `connect-src` names the WebSocket schemes
+/// because browsers before 2022 do not take `'self'` for them.
+const PAGE_FIELDS: &str = "Content-Security-Policy: default-src 'none'; script-src 'self'; \
     style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; \
     manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n\
-    Referrer-Policy: no-referrer\r\nCache-Control: no-cache\r\nVary: Accept-Encoding\r\n";
+    Referrer-Policy: no-referrer\r\n";
+
+/// Header lines that go with every asset. `no-cache` means: ask whether it is still the same,
+/// which `ETag` answers in a few bytes.
+const FIELDS: &str = "Cache-Control: no-cache\r\nVary: Accept-Encoding\r\n";
 
 /// The asset at `path`.
 pub fn asset(path: &str) -> Option<&'static Asset> {
@@ -32,6 +35,12 @@ pub fn asset(path: &str) -> Option<&'static Asset> {
 }
 
 impl Asset {
+    /// Its header lines, but for its type, length and validator.
+    pub fn fields(&self) -> String {
+        let page = if self.path == "/" { PAGE_FIELDS } else { "" };
+        format!("{page}{FIELDS}")
+    }
+
     /// Its media type, by the ending of its name.
     pub fn content_type(&self) -> &'static str {
         match self.name.rsplit('.').next().unwrap_or_default() {

@@ -1,0 +1,109 @@
+// Who is here, who is typing, and the quiet line about who came and went.
+
+import { el, door } from './message.js';
+
+const TYPING_LASTS = 5000;
+
+/** `onChange({ names, count })` after each change of the roster. */
+export function createPeople({ list, typingLine, onChange }) {
+  // Names can repeat: two connections of one person, or two people called Kim.
+  let names = [];
+  let count = 0;
+  const typing = new Map(); // name -> timer
+
+  function changed() {
+    const tally = new Map();
+    for (const name of names) tally.set(name, (tally.get(name) || 0) + 1);
+    const sorted = [...tally].sort((a, b) => a[0].localeCompare(b[0]));
+    list.replaceChildren(...sorted.map(([name, times]) => person(name, times)));
+    if (count > names.length) list.append(el('li', { className: 'dim' }, `and ${count - names.length} more`));
+    onChange(count);
+  }
+
+  function showTyping() {
+    const who = [...typing.keys()];
+    if (!who.length) return typingLine.replaceChildren();
+    const text = who.length > 2 ? ['Several people are typing…'] : [...joinNames(who), who.length > 1 ? ' are typing…' : ' is typing…'];
+    typingLine.replaceChildren(...text);
+  }
+
+  function stopTyping(name) {
+    clearTimeout(typing.get(name));
+    typing.delete(name);
+    showTyping();
+  }
+
+  return {
+    reset(present) {
+      names = [...present];
+      count = names.length;
+      typing.forEach(clearTimeout);
+      typing.clear();
+      showTyping();
+      changed();
+    },
+    // The server's count is the truth. A newcomer may be in `welcome.users` already, and a
+    // server may leave names out where a room is large; the count says which it is.
+    joined(name, total) {
+      if (names.length < total) names.push(name);
+      count = total;
+      changed();
+    },
+    left(name, total) {
+      const at = names.indexOf(name);
+      if (at >= 0 && names.length > total) names.splice(at, 1);
+      count = total;
+      stopTyping(name);
+      changed();
+    },
+    counted(total) {
+      count = total;
+      changed();
+    },
+    types(name) {
+      clearTimeout(typing.get(name));
+      typing.set(name, setTimeout(stopTyping, TYPING_LASTS, name));
+      showTyping();
+    },
+    stopTyping,
+  };
+}
+
+function person(name, times) {
+  const label = el('bdi', { className: 'me-name' }, name);
+  const item = el('li', {}, door(name), label);
+  if (times > 1) item.append(el('span', { className: 'dim' }, `×${times}`));
+  return item;
+}
+
+/** Names as nodes for a sentence: "a", "a and b", "a, b and 3 others". */
+function joinNames(names) {
+  const shown = names.slice(0, names.length > 3 ? 2 : 3).map((name) => el('bdi', {}, name));
+  const rest = names.length - shown.length;
+  const last = rest ? `${rest} others` : shown.length > 1 ? shown.pop() : null;
+  const nodes = shown.flatMap((node, i) => (i ? [', ', node] : [node]));
+  return last ? [...nodes, ' and ', last] : nodes;
+}
+
+/**
+ * Folds arrivals and departures between two messages into one entry of the conversation.
+ * Whoever came and went, or went and came back, drops out of it.
+ */
+export function foldPresence(entry, name, step) {
+  const change = (entry.changes.get(name) || 0) + step;
+  if (change) entry.changes.set(name, change);
+  else entry.changes.delete(name);
+}
+
+export function presenceRow(entry) {
+  const by = (sign) => [...entry.changes].filter(([, change]) => change * sign > 0).map(([name]) => name);
+  const came = by(1);
+  const went = by(-1);
+  const row = el('p', { className: 'note' });
+  if (came.length) row.append(...joinNames(came), ' joined');
+  if (came.length && went.length) row.append(' · ');
+  if (went.length) row.append(...joinNames(went), ' left');
+  row.hidden = !entry.changes.size;
+  row.setAttribute('aria-live', 'off'); // quiet for those who listen, too
+  return row;
+}

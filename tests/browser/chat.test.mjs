@@ -1,0 +1,225 @@
+// People talk.
+
+import { test, check, same, until, pause, startServer, connect, person, newPage } from './harness.mjs';
+
+test('two people chat, each sees both, own messages are marked', async () => {
+  const server = await startServer();
+  const [alice, bob] = [await person(server, 'Alice'), await person(server, 'Bob')];
+  await alice.say('Hello Bob');
+  await bob.sees('Hello Bob');
+  await bob.say('Hello Alice');
+  await alice.sees('Hello Alice');
+  await alice.settled();
+  same(await alice.texts(), ['Hello Bob', 'Hello Alice'], 'what Alice sees');
+  same(await bob.texts(), ['Hello Bob', 'Hello Alice'], 'what Bob sees');
+  same(await alice.page.$$eval('.msg.own .text', (nodes) => nodes.map((n) => n.textContent)), ['Hello Bob'], "Alice's own");
+  same(await bob.page.textContent('.msg:not(.own) .name'), 'Alice', 'the name above');
+  same(await bob.page.$$eval('#people bdi', (nodes) => nodes.map((n) => n.textContent)), ['Alice', 'Bob'], 'who is here');
+});
+
+test('messages are grouped by author and day, with times', async () => {
+  const server = await startServer();
+  const alice = await person(server, 'Alice');
+  const bob = await connect(server, { name: 'Bob' });
+  for (const text of ['one', 'two', 'three']) bob.say(text);
+  await alice.sees('three');
+  await alice.say('four');
+  await alice.settled();
+  await until(async () => (await alice.texts()).length === 4, 'four messages');
+  same(await alice.page.$$eval('#feed .msg .name', (n) => n.map((x) => x.textContent)), ['Bob', 'Alice'], 'one name a group');
+  same(await alice.page.$$eval('#feed .day', (n) => n.map((x) => x.textContent)), ['Today'], 'one day');
+  same(await alice.page.$$eval('#feed time', (n) => n.length), 2, 'one time a group');
+});
+
+test('Enter sends, Shift+Enter breaks the line, the input grows and shrinks', async () => {
+  const server = await startServer();
+  const alice = await person(server, 'Alice');
+  const height = () => alice.page.$eval('#text', (input) => input.offsetHeight);
+  const before = await height();
+  await alice.page.type('#text', 'one');
+  await alice.page.keyboard.press('Shift+Enter');
+  await alice.page.keyboard.press('Shift+Enter');
+  await alice.page.keyboard.type('three');
+  check(await height() > before + 20, 'the input grew');
+  await alice.page.keyboard.press('Enter');
+  await alice.sees('one\n\nthree');
+  same(await height(), before, 'the height after sending');
+});
+
+test('typing is shown to others and ends with the message', async () => {
+  const server = await startServer();
+  const [alice, bob] = [await person(server, 'Alice'), await person(server, 'Bob')];
+  await alice.page.type('#text', 'Hm');
+  await until(async () => (await bob.page.textContent('#typing')) === 'Alice is typing…', 'Bob sees Alice typing');
+  same(await alice.page.textContent('#typing'), '', 'Alice is not told of herself');
+  await alice.page.keyboard.press('Enter');
+  await until(async () => (await bob.page.textContent('#typing')) === '', 'it ends');
+});
+
+test('joins and leaves are folded into one quiet line', async () => {
+  const server = await startServer();
+  const alice = await person(server, 'Alice');
+  const others = [];
+  for (const name of ['Ben', 'Cleo', 'Dan', 'Eve']) others.push(await connect(server, { name }));
+  const notes = () => alice.page.$$eval('.note:not([hidden])', (n) => n.map((x) => x.textContent));
+  await until(async () => (await notes()).join() === 'Ben, Cleo and 2 others joined', 'four arrivals, one line');
+  others[0].close();
+  await until(async () => (await notes()).join() === 'Cleo, Dan and Eve joined', 'one who came and went drops out');
+  same(await alice.page.textContent('#count-side'), '4', 'the count');
+  same(await alice.page.$$eval('.note', (n) => n.every((x) => x.getAttribute('aria-live') === 'off')), true, 'not read aloud');
+});
+
+test('150 messages, and a newcomer sees the last 100', async () => {
+  const server = await startServer();
+  const bob = await connect(server, { name: 'Bob' });
+  for (let i = 1; i <= 150; i += 1) bob.say(`message ${i}`);
+  await until(() => bob.texts().length === 150, 'all are said');
+  const alice = await person(server, 'Alice');
+  await alice.sees('message 150');
+  same(await alice.texts(), Array.from({ length: 100 }, (_, i) => `message ${i + 51}`), 'what the newcomer sees');
+});
+
+test('the name is asked for once, and a blank one joins as Anon and stays the same', async () => {
+  const server = await startServer();
+  const alice = await person(server, '');
+  const name = await alice.page.textContent('#me-name');
+  check(/^Anon_\d{6}$/.test(name), `the name is ${name}`);
+  await pause(1100); // the server names by the second: a new name would be another one
+  await alice.page.evaluate(() => window.dispatchEvent(new Event('offline')));
+  await alice.lost();
+  await alice.live();
+  same(await alice.page.textContent('#me-name'), name, 'the name after reconnecting');
+  await alice.page.reload();
+  await alice.live();
+  check(await alice.page.isHidden('#name-form'), 'not asked again');
+  await alice.page.click('#rename');
+  await alice.page.fill('#name', 'Alice');
+  await alice.page.keyboard.press('Enter');
+  await until(async () => (await alice.page.textContent('#me-name')) === 'Alice', 'the new name');
+});
+
+test('the room is in the address, can be switched, and nothing crosses', async () => {
+  const server = await startServer();
+  const [alice, bob] = [await person(server, 'Alice'), await person(server, 'Bob', { hash: '#w%C3%B6rkshop' })];
+  same(await bob.page.textContent('#room-name'), 'wörkshop', 'the room of the address');
+  await alice.say('in the lobby');
+  await alice.settled();
+  await alice.page.fill('#room', 'wörkshop');
+  await alice.page.keyboard.press('Enter');
+  await until(async () => (await alice.page.textContent('#room-name')) === 'wörkshop', 'Alice went over');
+  await alice.live();
+  same(await alice.texts(), [], 'nothing of the lobby here');
+  await alice.say('in the workshop');
+  await bob.sees('in the workshop');
+  same(await bob.texts(), ['in the workshop'], 'nothing crossed');
+  await alice.page.goBack();
+  await alice.sees('in the lobby');
+  same(await alice.page.$$eval('#rooms a', (n) => n.map((x) => x.textContent)), ['lobby', 'wörkshop'], 'rooms to return to');
+});
+
+test('links are clickable, and only http and https ones', async () => {
+  const server = await startServer();
+  const alice = await person(server, 'Alice');
+  await alice.say('see (https://example.org/a_(b)), http://box.local/x?y=1. javascript:alert(1) data:text/html,x //evil ftp://x');
+  await alice.settled();
+  await alice.page.waitForSelector('#feed a');
+  const links = await alice.page.$$eval('#feed a', (n) => n.map((a) => [a.getAttribute('href'), a.rel, a.target]));
+  const how = ['noopener noreferrer nofollow', '_blank'];
+  same(links, [['https://example.org/a_(b)', ...how], ['http://box.local/x?y=1', ...how]], 'the links');
+});
+
+test('a counter shows near the limit, and too long a message is not sent', async () => {
+  const server = await startServer(['--text-bytes', '500']);
+  const alice = await person(server, 'Alice');
+  const counter = () => alice.page.textContent('#counter');
+  await alice.page.fill('#text', 'short');
+  same(await counter(), '', 'no counter far from the limit');
+  await alice.page.fill('#text', 'ü'.repeat(245));
+  same(await counter(), '10 left', 'bytes, not characters');
+  await alice.page.fill('#text', 'x'.repeat(507));
+  same(await counter(), 'Too long by 7', 'over the limit');
+  await alice.page.keyboard.press('Enter');
+  same((await alice.page.inputValue('#text')).length, 507, 'the text stays');
+  same(await alice.pending(), [], 'nothing is sent');
+});
+
+test('scrolling stays where the reader is, and a pill leads to what is new', async () => {
+  const server = await startServer();
+  const alice = await person(server, 'Alice');
+  const bob = await connect(server, { name: 'Bob' });
+  for (let i = 1; i <= 60; i += 1) bob.say(`message ${i}`);
+  await alice.sees('message 60');
+  const top = () => alice.page.$eval('#scroller', (node) => Math.round(node.scrollTop));
+  await until(async () => await top() > 500, 'the end is shown');
+  await alice.page.$eval('#scroller', (node) => { node.scrollTop = 300; });
+  await until(async () => await top() === 300, 'scrolled up');
+  bob.say('new one');
+  bob.say('new two');
+  await alice.sees('new two');
+  await until(async () => (await alice.page.textContent('#pill')) === '2 new messages ↓', 'the pill counts');
+  same(await top(), 300, 'where the reader is');
+  await alice.page.click('#pill');
+  const atEnd = () => alice.page.$eval('#scroller', (n) => n.scrollHeight - n.scrollTop - n.clientHeight < 5);
+  check(await atEnd(), 'the pill leads to the end');
+  check(await alice.page.isHidden('#pill'), 'and is gone');
+  bob.say('newest');
+  await alice.sees('newest');
+  await until(atEnd, 'at the end, the page follows');
+});
+
+// A page that nobody looks at; headless pages always count as looked at.
+const away = () => { window.isAway = true; Document.prototype.hasFocus = () => !window.isAway; };
+
+test('unread messages are counted in the title and dotted on the icon', async () => {
+  const server = await startServer();
+  const alice = await person(server, 'Alice', { init: away });
+  const bob = await connect(server, { name: 'Bob' });
+  bob.say('one');
+  bob.say('two');
+  await until(async () => (await alice.page.title()) === '(2) lobby · Hallway', 'the title counts');
+  const icon = () => alice.page.getAttribute('#icon', 'href');
+  await until(async () => (await icon()).startsWith('data:image/svg+xml'), 'the icon has a dot');
+  await alice.page.evaluate(() => { window.isAway = false; window.dispatchEvent(new Event('focus')); });
+  await until(async () => (await alice.page.title()) === 'lobby · Hallway', 'seen');
+  check(!(await icon()).startsWith('data:'), 'the dot is gone');
+});
+
+const countNotifications = () => {
+  window.shown = [];
+  window.asked = 0;
+  window.Notification = class {
+    static permission = 'default';
+    static async requestPermission() { window.asked += 1; return (this.permission = 'granted'); }
+    constructor(title, { body }) { window.shown.push(`${title}: ${body}`); }
+  };
+};
+
+test('notifications only for those who asked, and only when away', async () => {
+  const server = await startServer();
+  const alice = await person(server, 'Alice', { init: `(${away})();(${countNotifications})()` });
+  const bob = await connect(server, { name: 'Bob' });
+  bob.say('not wanted');
+  await alice.sees('not wanted');
+  same(await alice.page.evaluate(() => [window.asked, window.shown]), [0, []], 'unasked, nothing');
+  await alice.page.click('#notify');
+  await until(async () => (await alice.page.getAttribute('#notify', 'aria-checked')) === 'true', 'switched on');
+  bob.say('wanted');
+  await until(() => alice.page.evaluate(() => window.shown.join() === 'Bob: wanted'), 'notified');
+  await alice.page.evaluate(() => { window.isAway = false; });
+  bob.say('looking');
+  await alice.sees('looking');
+  same(await alice.page.evaluate(() => window.shown.length), 1, 'not while looking');
+});
+
+test('an empty room says so', async () => {
+  const server = await startServer();
+  const page = await newPage();
+  await page.goto(server.url);
+  same(await page.textContent('#name-title'), 'What should people call you?', 'the question');
+  await page.fill('#name', 'Alice');
+  await page.click('text=Come in');
+  await page.waitForSelector('#empty', { state: 'visible' });
+  await page.fill('#text', 'first');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('#empty', { state: 'hidden' });
+});

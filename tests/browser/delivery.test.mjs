@@ -1,0 +1,297 @@
+// Nothing is lost and nothing comes twice, whatever breaks.
+
+import { test, check, same, until, pause, startServer, connect, person, newPage, freePort, countOf } from './harness.mjs';
+import { startProxy } from './proxy.mjs';
+import { startFake } from './fake.mjs';
+
+test('the server is killed and restarted while both type: nothing acknowledged is lost or seen twice', async () => {
+  const port = await freePort();
+  const server = await startServer([], port);
+  const people = [await person(server, 'Alice'), await person(server, 'Bob')];
+  const said = (who) => Array.from({ length: 60 }, (_, i) => `${who.name} ${i}`);
+  const type = async (who) => {
+    for (const text of said(who)) {
+      await who.say(text);
+      await pause(20);
+    }
+  };
+  const restart = async () => {
+    await people[0].sees('Alice 15');
+    await server.kill('SIGKILL');
+    await pause(500);
+    await startServer([], port);
+  };
+  await Promise.all([...people.map(type), restart()]);
+  await Promise.all(people.map((who) => who.live()));
+  // What was under way in the very moment of the kill nobody can know about: it is marked.
+  const decided = async (who) => (await who.states()).every((state) => state === 'unsure');
+  for (const who of people) await until(() => decided(who), `${who.name}'s messages are sent or marked`, 20000);
+  const [a, b] = await Promise.all(people.map((who) => who.texts()));
+  for (const who of people) {
+    const unsure = await who.pending();
+    check(unsure.length < 10, `${unsure.length} of ${who.name}'s are unsure`);
+    for (const text of said(who).filter((one) => !unsure.includes(one))) {
+      same([countOf(a, text), countOf(b, text)], [1, 1], `how often "${text}" is seen`);
+    }
+  }
+  same([a, b].map((list) => list.length - new Set(list).size), [0, 0], 'repeated messages');
+});
+
+test('the server drains and comes back: what was not taken is sent again', async () => {
+  const port = await freePort();
+  const server = await startServer([], port);
+  const alice = await person(server, 'Alice');
+  await alice.say('before');
+  await alice.sees('before');
+  const drained = server.kill('SIGTERM');
+  for (let i = 0; i < 10; i += 1) await alice.say(`during ${i}`);
+  await drained;
+  await startServer([], port);
+  await alice.live();
+  await alice.settled();
+  const texts = await alice.texts();
+  same(texts, ['before', ...Array.from({ length: 10 }, (_, i) => `during ${i}`)], 'what is seen');
+});
+
+test('offline: messages are kept and marked, then sent in order', async () => {
+  const server = await startServer();
+  const proxy = await startProxy(server);
+  const [alice, bob] = [await person(proxy, 'Alice'), await connect(server, { name: 'Bob' })];
+  proxy.cut('closed');
+  await alice.lost();
+  await alice.page.waitForSelector('#status', { state: 'visible' });
+  for (const text of ['first', 'second', 'third']) await alice.say(text);
+  await until(async () => (await alice.states()).join() === 'queued,queued,queued', 'they wait');
+  same(await alice.page.textContent('#pending .state'), 'Waiting for the connection', 'and say so');
+  bob.say('meanwhile');
+  proxy.mode = 'pass';
+  await alice.page.click('#status-retry');
+  await alice.live();
+  await alice.settled();
+  same(await alice.texts(), ['meanwhile', 'first', 'second', 'third'], 'what Alice sees');
+  await until(() => bob.texts().length === 4, 'Bob has them');
+  same(bob.texts(), ['meanwhile', 'first', 'second', 'third'], 'what Bob sees');
+  check(await alice.page.isHidden('#status'), 'the state is gone');
+});
+
+test('the page comes back by itself, with growing pauses', async () => {
+  const server = await startServer();
+  const proxy = await startProxy(server);
+  const alice = await person(proxy, 'Alice', {
+    init: () => {
+      window.tries = [];
+      const Real = WebSocket;
+      window.WebSocket = class extends Real { constructor(...all) { super(...all); window.tries.push(Date.now()); } };
+    },
+  });
+  proxy.cut('closed');
+  await alice.lost();
+  const tries = () => alice.page.evaluate(() => window.tries);
+  await until(async () => (await tries()).length >= 4, 'three more tries', 15000);
+  const times = await tries();
+  const pauses = times.slice(2, 4).map((time, i) => time - times[i + 1]);
+  check(pauses[0] >= 950 && pauses[1] >= 1900, `the second pause and the third: ${pauses}`);
+  proxy.mode = 'pass';
+  await alice.live();
+});
+
+test('the echo is lost with the connection: the message is not sent twice', async () => {
+  const server = await startServer();
+  const proxy = await startProxy(server);
+  const [alice, bob] = [await person(proxy, 'Alice'), await connect(server, { name: 'Bob' })];
+  await alice.say('seen');
+  await alice.settled();
+  proxy.mode = 'deaf';
+  await alice.say('same');
+  await alice.say('same');
+  await alice.say('other');
+  await until(() => bob.texts().includes('other'), 'the server has them');
+  await until(async () => (await alice.states()).join() === 'sent,sent,sent', 'Alice has no echo');
+  proxy.cut('pass');
+  await alice.settled(20000);
+  same(await alice.texts(), ['seen', 'same', 'same', 'other'], 'what Alice sees');
+  await alice.say('after');
+  await until(() => bob.texts().includes('after'), 'Bob has what came after');
+  same(bob.texts(), ['seen', 'same', 'same', 'other', 'after'], 'what Bob sees');
+});
+
+test('the message itself is lost with the connection: it is sent again, once', async () => {
+  const server = await startServer();
+  const proxy = await startProxy(server);
+  const [alice, bob] = [await person(proxy, 'Alice'), await connect(server, { name: 'Bob' })];
+  proxy.mode = 'deaf';
+  await alice.say('ok'); // arrives, and its echo does not
+  await until(() => bob.texts().length === 1, 'the first has arrived');
+  proxy.mode = 'mute';
+  await alice.say('ok'); // the same words, and these do not arrive
+  await alice.say('bye');
+  await until(async () => (await alice.states()).join() === 'sent,sent,sent', 'three are under way');
+  await pause(100); // for the proxy to have swallowed them
+  proxy.cut('pass');
+  await alice.settled(20000);
+  await until(() => bob.texts().length === 3, 'Bob has three');
+  same(await alice.texts(), ['ok', 'ok', 'bye'], 'what Alice sees');
+  same(bob.texts(), ['ok', 'ok', 'bye'], 'what Bob sees');
+});
+
+test('where nobody can know whether it arrived, the page asks and does not guess', async () => {
+  const server = await startServer();
+  const proxy = await startProxy(server);
+  const alice = await person(proxy, 'Alice');
+  await alice.say('before');
+  await alice.settled();
+  proxy.mode = 'deaf';
+  await alice.say('perhaps');
+  await alice.say('perhaps not');
+  await until(async () => (await alice.states()).join() === 'sent,sent', 'under way');
+  const other = await startServer(); // a server without that history: another epoch
+  proxy.target = other.port;
+  proxy.cut('pass');
+  await until(async () => (await alice.states()).join() === 'unsure,unsure', 'marked', 20000);
+  check((await alice.page.textContent('#feed .gap')).includes('restarted'), 'the restart is told');
+  await alice.page.click('#pending .msg:first-child >> text=Send again');
+  await alice.sees('perhaps');
+  await alice.page.click('text=Discard');
+  await alice.settled();
+  same(await alice.texts(), ['before', 'perhaps'], 'what Alice sees');
+  check(await alice.page.evaluate(() => document.activeElement.id === 'text'), 'the focus is not lost');
+});
+
+test('unsent messages survive a reload, and what had arrived is not sent again', async () => {
+  const server = await startServer();
+  const proxy = await startProxy(server);
+  const [alice, bob] = [await person(proxy, 'Alice'), await connect(server, { name: 'Bob' })];
+  await alice.say('before');
+  await alice.settled();
+  proxy.mode = 'deaf';
+  await alice.say('arrived');
+  await until(() => bob.texts().includes('arrived'), 'the server has it');
+  proxy.cut('closed');
+  await alice.lost();
+  await alice.say('waiting');
+  await until(async () => (await alice.states()).join() === 'sent,queued', 'both unsent here');
+  proxy.mode = 'pass';
+  await alice.page.reload();
+  await alice.live();
+  await alice.settled();
+  await alice.sees('waiting');
+  same(await alice.texts(), ['before', 'arrived', 'waiting'], 'what Alice sees');
+  same(bob.texts(), ['before', 'arrived', 'waiting'], 'what Bob sees');
+});
+
+test('a connection that is dead without knowing it is replaced', async () => {
+  const server = await startServer();
+  const proxy = await startProxy(server);
+  const alice = await person(proxy, 'Alice');
+  await alice.page.clock.install();
+  proxy.mode = 'deaf';
+  await alice.say('is anybody there');
+  await until(async () => (await alice.states()).join() === 'sent', 'under way');
+  proxy.mode = 'pass'; // what was swallowed stays swallowed
+  await alice.page.clock.fastForward(16000);
+  await alice.page.clock.fastForward(3000);
+  await alice.settled();
+  same(await alice.texts(), ['is anybody there'], 'what Alice sees');
+});
+
+test('a replay that breaks half-way loses no evidence and repeats nothing', async () => {
+  const at = '2026-01-01T00:00:00.000Z';
+  const frame = (type, payload) => JSON.stringify({ type, payload });
+  const message = (id, username, text, ref) => frame('chatMessage', { id, time: at, username, message: text, ref });
+  const welcome = (lastId) => frame('welcome', { username: 'Alice', room: 'lobby', epoch: 'e', lastId, complete: true, users: ['Alice'], limits: { textBytes: 4096, usernameChars: 32 } });
+  const got = [];
+  let connections = 0;
+  const fake = await startFake({}, (socket, query) => {
+    connections += 1;
+    socket.on('message', (data) => {
+      const { type, payload } = JSON.parse(data);
+      if (type !== 'chatMessage') return;
+      got.push(payload.message);
+      if (connections === 1) return socket.terminate();
+      socket.send(message('m9', 'Alice', payload.message, payload.ref));
+    });
+    if (connections === 1) { // one old message, then a live room
+      [welcome('m1'), message('m1', 'Bob', 'old')].forEach((one) => socket.send(one));
+    } else if (connections === 2) { // ours is in it, and the connection breaks before the end
+      [welcome('m3'), message('m2', 'Alice', 'mine')].forEach((one) => socket.send(one));
+      socket.close(1013);
+    } else {
+      same(query.get('since'), 'm2', 'the resume point');
+      [welcome('m3'), message('m2', 'Alice', 'mine'), message('m3', 'Bob', 'new')].forEach((one) => socket.send(one));
+    }
+  });
+  const alice = await person(fake, 'Alice');
+  await alice.sees('old');
+  await alice.say('mine');
+  await until(() => connections === 3, 'resumed twice', 15000);
+  await alice.sees('new');
+  await alice.settled();
+  same(got, ['mine'], 'how often it was sent');
+  same(await alice.texts(), ['old', 'mine', 'new'], 'what Alice sees, and once, though m2 came twice');
+});
+
+test('a refused message says why and can be sent again', async () => {
+  const server = await startServer(['--rate', '1', '--burst', '4']);
+  const alice = await person(server, 'Alice');
+  for (let i = 0; i < 8; i += 1) await alice.say(`message ${i}`);
+  const failed = () => until(async () => {
+    const states = await alice.states();
+    return states.length > 0 && states.every((state) => state === 'failed') && states.length;
+  }, 'some are refused');
+  const before = await failed();
+  const why = await alice.page.textContent('#pending .state span');
+  check(/^Not sent: .+/.test(why), `why: ${why}`);
+  same(await alice.page.textContent('#announce'), why.replace(/\.$/, ''), 'it is read aloud');
+  const [first] = await alice.pending();
+  await pause(1500); // the bucket fills
+  await alice.page.click('text=Send again');
+  await alice.sees(first);
+  same(await failed(), before - 1, 'still unsent');
+});
+
+for (const [what, answers, title] of [
+  ['full', { chat: 503 }, 'The hallway is full'],
+  ['draining', { chat: 503, health: 503 }, 'The server is restarting'],
+  ['too many from one address', { chat: 429 }, 'Too many connections from here'],
+  ['refused', { chat: 403, text: 'origin not allowed' }, 'The server refuses to let you in'],
+]) {
+  test(`a clear screen where the server is ${what}, and a way in when it is over`, async () => {
+    const fake = await startFake(answers, (socket) => {
+      socket.send('{"type":"welcome","payload":{"username":"Alice","room":"lobby","epoch":"e","lastId":null,"complete":true,"users":["Alice"],"limits":{"textBytes":4096,"usernameChars":32}}}');
+    });
+    const page = await newPage();
+    await page.goto(fake.url);
+    await page.fill('#name', 'Alice');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('#problem', { state: 'visible' });
+    same(await page.textContent('#problem-title'), title, 'the title');
+    if (answers.text) check((await page.textContent('#problem-text')).includes(answers.text), 'the reason');
+    check(await page.isHidden('#chat'), 'the conversation is not shown');
+    await until(() => page.evaluate(() => document.activeElement.id === 'problem-title'), 'the focus is on the title');
+    answers.chat = answers.health = 0;
+    await page.click('#problem-retry');
+    await page.waitForSelector('#chat.live');
+    check(await page.evaluate(() => document.activeElement.id === 'text'), 'the focus is in the input');
+  });
+}
+
+test('a server with a token asks for it, and a link can carry it', async () => {
+  const answers = { chat: 401 };
+  const tokens = [];
+  const fake = await startFake(answers, (socket, query) => {
+    tokens.push(query.get('token'));
+    socket.send('{"type":"welcome","payload":{"username":"Alice","room":"den","epoch":"e","lastId":null,"complete":true,"users":["Alice"],"limits":{"textBytes":4096,"usernameChars":32}}}');
+  });
+  const page = await newPage();
+  await page.goto(`${fake.url}?token=wrong#den`);
+  same(new URL(page.url()).search, '', 'the token is out of the address');
+  await page.fill('#name', 'Alice');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('#token-form', { state: 'visible' });
+  check((await page.textContent('#token-text')).includes('did not take'), 'a wrong one is told');
+  answers.chat = 0;
+  await page.keyboard.type('right');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('#chat.live');
+  same(tokens, ['right'], 'the token sent');
+});
