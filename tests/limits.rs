@@ -1,0 +1,284 @@
+//! Each limit at its maximum and one beyond, in the server without sockets, where time is a value.
+
+mod common;
+
+use common::{House, NOW, chat, closing_code, masked};
+use hallway::limits::{
+    CLOSE_MS_MAX, Limits, REFUSALS_MAX, REQUEST_BYTES_MAX, REQUEST_MS_MAX, USERNAME_CHARS_MAX,
+};
+
+#[test]
+fn a_request_head_has_ten_seconds_however_it_is_dripped() {
+    let mut house = House::new(Limits::default());
+    let id = house.connect();
+    house.send(id, b"GET / HT");
+    house.at(NOW.mono_ms + REQUEST_MS_MAX - 1);
+    assert_eq!(house.take(id), b"");
+    house.at(NOW.mono_ms + REQUEST_MS_MAX);
+    assert!(house.take(id).starts_with(b"HTTP/1.1 408 "));
+}
+
+#[test]
+fn a_connection_that_asks_for_nothing_is_dropped_without_a_word() {
+    let mut house = House::new(Limits::default());
+    let id = house.connect();
+    house.at(NOW.mono_ms + REQUEST_MS_MAX);
+    assert_eq!((house.take(id), house.server.peers()), (Vec::new(), 0));
+}
+
+#[test]
+fn a_request_head_has_a_length() {
+    for (len, status) in [(REQUEST_BYTES_MAX, "404"), (REQUEST_BYTES_MAX + 1, "431")] {
+        let mut house = House::new(Limits::default());
+        let id = house.connect();
+        let frame = "GET / HTTP/1.1\r\n\r\n".len();
+        let head = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(len - frame));
+        for byte in head.bytes() {
+            house.send(id, &[byte]);
+        }
+        let answer = String::from_utf8(house.take(id)).unwrap();
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{len} bytes");
+    }
+}
+
+#[test]
+fn a_message_has_a_length_whether_in_one_frame_or_in_fragments() {
+    let limits = Limits { message_bytes_max: 200, text_bytes_max: 100, ..Limits::default() };
+    for (len, code) in [(200, None), (201, Some(1009))] {
+        let mut house = House::new(limits.clone());
+        let id = house.join("alice");
+        house.send(id, &masked(0x81, &vec![b' '; len]));
+        assert_eq!(closing_code(&house.take(id)), code, "{len} bytes in one frame");
+
+        let id = house.join("bob");
+        house
+            .send(id, &[masked(0x01, &[b' '; 100]), masked(0x80, &vec![b' '; len - 100])].concat());
+        assert_eq!(closing_code(&house.take(id)), code, "{len} bytes in fragments");
+    }
+}
+
+#[test]
+fn a_message_has_so_many_fragments() {
+    let limits = Limits { fragments_max: 5, ..Limits::default() };
+    for (fragments, code) in [(5, None), (6, Some(1009))] {
+        let mut house = House::new(limits.clone());
+        let id = house.join("alice");
+        let mut bytes = masked(0x01, b"");
+        for _ in 0..fragments - 2 {
+            bytes.extend(masked(0x00, b""));
+        }
+        bytes.extend(masked(0x80, b"x"));
+        house.send(id, &bytes);
+        assert_eq!(closing_code(&house.take(id)), code, "{fragments} fragments");
+    }
+}
+
+#[test]
+fn a_text_has_a_length_and_its_sender_lives_on() {
+    let mut house = House::new(Limits { text_bytes_max: 5, ..Limits::default() });
+    let (alice, bob) = (house.join("alice"), house.join("bob"));
+    house.take(bob);
+    house.send(alice, &chat("12345"));
+    house.send(alice, &chat("123456"));
+    assert!(house.text(alice).ends_with(r#"{"text":"message is 6 bytes, the limit is 5"}}"#));
+    let heard = house.text(bob);
+    assert!(heard.contains("12345") && !heard.contains("limit"), "{heard}");
+}
+
+#[test]
+fn a_name_is_cut() {
+    let mut house = House::new(Limits::default());
+    let id = house.join(&"n".repeat(USERNAME_CHARS_MAX + 1));
+    let name = "n".repeat(USERNAME_CHARS_MAX);
+    assert!(house.text(id).contains(&format!("\"{name} joined\"")));
+}
+
+#[test]
+fn a_newcomer_gets_as_many_messages_as_the_history_keeps() {
+    for history_frames_max in [0, 1, 100] {
+        let mut house = House::new(Limits { history_frames_max, ..Limits::default() });
+        let alice = house.join("alice");
+        for number in 0..150 {
+            house.send(alice, &chat(&format!("m{number}")));
+        }
+        let bob = house.join("bob");
+        let text = house.text(bob);
+        assert_eq!(text.matches("chatMessage").count(), history_frames_max as usize);
+        assert_eq!(text.contains("m149"), history_frames_max > 0);
+    }
+}
+
+#[test]
+fn a_reader_may_lag_so_many_frames_and_then_costs_only_itself() {
+    let limits = Limits { queue_frames_max: 10, rate_per_second: 0, ..Limits::default() };
+    for (messages, is_dropped) in [(10, false), (11, true)] {
+        let mut house = House::new(limits.clone());
+        let (alice, slow) = (house.join("alice"), house.join("slow"));
+        house.take(slow);
+        house.take(alice);
+        house.block(slow);
+        for number in 0..messages {
+            house.send(alice, &chat(&format!("m{number}")));
+        }
+        let heard = house.text(alice);
+        let order: Vec<usize> =
+            (0..messages).map(|number| heard.find(&format!("m{number}\"")).unwrap()).collect();
+        assert!(order.is_sorted(), "nobody else sees a gap");
+        assert_eq!(heard.contains("slow left"), is_dropped, "{messages} messages");
+        house.unblock(slow);
+        let code = if is_dropped { Some(1013) } else { None };
+        assert_eq!(closing_code(&house.take(slow)), code, "{messages} messages");
+    }
+}
+
+#[test]
+fn a_reader_may_lag_so_many_bytes() {
+    let limits = Limits { queue_bytes_max: 40_000, rate_per_second: 0, ..Limits::default() };
+    let mut house = House::new(limits);
+    let (alice, slow) = (house.join("alice"), house.join("slow"));
+    house.take(slow);
+    house.block(slow);
+    for _ in 0..11 {
+        house.send(alice, &chat(&"x".repeat(4000)));
+        house.take(alice);
+    }
+    house.unblock(slow);
+    assert_eq!(closing_code(&house.take(slow)), Some(1013));
+}
+
+#[test]
+fn a_thousand_messages_in_one_segment_reach_everybody_who_reads() {
+    let mut house = House::new(Limits { rate_per_second: 0, ..Limits::default() });
+    let (alice, bob) = (house.join("alice"), house.join("bob"));
+    let all: Vec<u8> = (0..1000).flat_map(|number| chat(&format!("m{number}"))).collect();
+    house.take(bob);
+    house.send(alice, &all);
+    let heard = house.text(bob);
+    assert_eq!(heard.matches("chatMessage").count(), 1000);
+    assert_eq!(closing_code(&house.take(bob)), None);
+}
+
+#[test]
+fn a_thousand_leaves_in_one_turn_overflow_nobody_who_reads() {
+    let mut house = House::new(Limits::default());
+    let stays = house.join("stays");
+    let others: Vec<_> = (0..900).map(|number| house.join(&format!("n{number}"))).collect();
+    house.take(stays);
+    for id in others {
+        if house.server.must_flush(stays) {
+            house.flush();
+        }
+        house.server.handle_closed(id, house.now);
+    }
+    house.flush();
+    let heard = house.text(stays);
+    assert_eq!((heard.matches(" left").count(), closing_code(heard.as_bytes())), (900, None));
+}
+
+#[test]
+fn every_ping_of_one_segment_is_answered_to_who_reads_and_the_last_to_who_does_not() {
+    let mut house = House::new(Limits::default());
+    let id = house.join("alice");
+    house.take(id);
+    let pings: Vec<u8> = (0..100).flat_map(|number| masked(0x89, &[number])).collect();
+    house.send(id, &pings);
+    let pongs: Vec<u8> = (0..100).flat_map(|number| [0x8a, 1, number]).collect();
+    assert_eq!(house.take(id), pongs);
+
+    house.block(id);
+    house.send(id, &masked(0x89, b"first"));
+    for _ in 0..1000 {
+        house.send(id, &masked(0x89, b"more"));
+    }
+    house.unblock(id);
+    let late = house.take(id);
+    assert!(late.len() <= 2 * (2 + 125), "one slot, and one that was being written");
+    assert!(late.ends_with(b"\x8a\x04more"));
+}
+
+#[test]
+fn who_sends_too_fast_is_told_and_after_ten_seconds_sent_away() {
+    let limits = Limits { rate_per_second: 10, burst: 5, ..Limits::default() };
+    let mut house = House::new(limits);
+    let id = house.join("alice");
+    house.take(id);
+    house.send(id, &[chat("x"), chat("x"), chat("x"), chat("x"), chat("x")].concat());
+    assert!(!house.text(id).contains("too fast"));
+    house.send(id, &chat("x"));
+    assert!(house.text(id).contains("too fast: the limit is 10 messages a second"));
+    for step in 1..=40 {
+        assert_eq!(closing_code(&house.take(id)), None, "after {} ms", step * 250);
+        house.at(NOW.mono_ms + step * 250);
+        house.send(id, &chat("x").repeat(20));
+    }
+    assert_eq!(closing_code(&house.take(id)), Some(1008));
+}
+
+#[test]
+fn who_is_silent_is_pinged_and_then_dropped() {
+    let mut house = House::new(Limits { ping_ms: 6400, ..Limits::default() });
+    let id = house.join("alice");
+    house.take(id);
+    let slice = 100;
+    house.at(NOW.mono_ms + 6399);
+    assert_eq!(house.take(id), b"");
+    house.at(NOW.mono_ms + 6400 + slice);
+    assert_eq!(house.take(id), b"\x89\x00");
+    house.send(id, &masked(0x8a, b""));
+    house.at(house.now.mono_ms + 6400 * 5 / 2 - 1);
+    assert_eq!(house.server.members("lobby"), 1, "a pong is a sign of life");
+    house.at(house.now.mono_ms + 6400 + 2 * slice);
+    assert_eq!(house.server.members("lobby"), 0);
+    assert_eq!(house.server.counters().silent, 1);
+}
+
+#[test]
+fn who_does_not_go_after_a_close_is_dropped() {
+    let mut house = House::new(Limits::default());
+    let id = house.join("alice");
+    house.send(id, &masked(0x88, b"\x03\xe8"));
+    assert_eq!(closing_code(&house.take(id)), Some(1000));
+    house.at(NOW.mono_ms + CLOSE_MS_MAX - 1);
+    assert_eq!(house.server.peers(), 1);
+    house.at(NOW.mono_ms + CLOSE_MS_MAX);
+    assert_eq!(house.server.peers(), 0);
+}
+
+#[test]
+fn one_peer_too_many_gets_a_503_and_one_connection_too_many_nothing() {
+    let mut house = House::new(Limits { peers_max: 2, ..Limits::default() });
+    house.join("a");
+    house.join("b");
+    let third = house.connect();
+    house.handshake(third, "c");
+    let answer = house.text(third);
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nRetry-After: 5\r\n"));
+    for _ in 0..REFUSALS_MAX - 1 {
+        house.connect();
+    }
+    assert_eq!(house.server.accept(999, None, NOW), None);
+    assert_eq!(house.server.counters().turned_away, 1);
+}
+
+#[test]
+fn one_address_may_have_so_many_peers() {
+    let mut house = House::new(Limits { peers_per_ip_max: 1, ..Limits::default() });
+    let first = house.join("a");
+    let second = house.connect();
+    house.handshake(second, "b");
+    assert!(house.text(second).starts_with("HTTP/1.1 429 "));
+    house.server.handle_closed(first, NOW);
+    house.flush();
+    let third = house.join("c");
+    assert!(house.text(third).starts_with("HTTP/1.1 101 "), "a place has come free");
+}
+
+#[test]
+fn large_rooms_are_told_counts_only() {
+    let mut house = House::new(Limits { announce_up_to: 2, ..Limits::default() });
+    let first = house.join("a");
+    house.join("b");
+    house.take(first);
+    house.join("c");
+    assert_eq!(&house.take(first)[2..], br#"{"type":"userCount","payload":{"count":3}}"#);
+}
