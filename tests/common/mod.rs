@@ -20,6 +20,7 @@ pub struct House {
     written: BTreeMap<PeerId, Vec<u8>>,
     blocked: Vec<PeerId>,
     slots: u32,
+    is_deaf: bool,
 }
 
 impl House {
@@ -29,7 +30,7 @@ impl House {
 
     pub fn of(server: Server) -> Self {
         let (written, blocked) = Default::default();
-        Self { server, now: NOW, written, blocked, slots: 0 }
+        Self { server, now: NOW, written, blocked, slots: 0, is_deaf: false }
     }
 
     /// A connection that has not said anything yet.
@@ -46,6 +47,17 @@ impl House {
     pub fn join(&mut self, name: &str) -> PeerId {
         let id = self.connect();
         self.handshake(id, name);
+        id
+    }
+
+    /// Joins without a flush afterwards unless the turn is full, for crowds.
+    pub fn join_unflushed(&mut self, name: &str) -> PeerId {
+        let id = self.connect();
+        let mut request = handshake(&format!("username={name}"), "").into_bytes();
+        if self.server.must_flush(id) {
+            self.flush_unchecked();
+        }
+        self.server.handle_input(id, &mut request, self.now);
         id
     }
 
@@ -82,6 +94,11 @@ impl House {
     }
 
     pub fn flush(&mut self) {
+        self.flush_unchecked();
+        self.server.check_invariants();
+    }
+
+    pub fn flush_unchecked(&mut self) {
         while let Some(output) = self.server.poll_output(self.now) {
             let Output::Transmit(id) = output else { continue };
             if self.blocked.contains(&id) {
@@ -93,9 +110,15 @@ impl House {
             let bytes: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
             self.server.handle_sent(id, bytes.len());
             self.server.handle_postponed(id);
-            self.written.entry(id).or_default().extend(bytes);
+            if !self.is_deaf {
+                self.written.entry(id).or_default().extend(bytes);
+            }
         }
-        self.server.check_invariants();
+    }
+
+    /// Keeps nothing of what is written from here on.
+    pub fn deafen(&mut self) {
+        self.is_deaf = true;
     }
 
     /// What has been written to a peer since this was last asked.

@@ -49,7 +49,7 @@ pub struct Announced<'n> {
 /// Why a message was not accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct Rejection<'n> {
-    /// For programs; stable, and listed in docs/protocol.md.
+    /// For programs; stable.
     pub code: &'static str,
     /// For people.
     pub text: &'n str,
