@@ -102,6 +102,9 @@ pub const REFUSALS_MAX: u32 = 8;
 /// Capacity that an encoding buffer keeps between turns, in bytes; a burst's excess is given back.
 pub const SCRATCH_BYTES_KEPT: usize = 16 * 1024;
 
+/// Peers that a line of them keeps room for between turns; a burst's excess is given back.
+pub const LINE_PEERS_KEPT: usize = 1024;
+
 /// How many places a list of peers grows by when `len` are taken: an eighth instead of doubling,
 /// so that ten thousand idle peers do not pay for six thousand that are not there. Any fixed part
 /// keeps growth amortised; small lists double.

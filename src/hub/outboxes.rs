@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::outbox::{Full, Outbox};
 use super::{Column, PeerId};
-use crate::limits::Limits;
+use crate::limits::{LINE_PEERS_KEPT, Limits};
 use crate::wire::frame::Frame;
 
 /// The outbound half of one peer.
@@ -115,6 +115,7 @@ impl Outboxes {
                 }
             }
         }
+        self.ready.shrink_to(LINE_PEERS_KEPT);
         None
     }
 

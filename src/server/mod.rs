@@ -26,8 +26,8 @@ pub use origin::Origins;
 use crate::clock::Now;
 use crate::hub::{Column, Hub, PeerId};
 use crate::limits::{
-    CLOSE_MS_MAX, DRAIN_MS_MAX, ERROR_BYTES_MAX, KEEPALIVE_SLICES, Limits, REFUSALS_MAX,
-    REQUEST_MS_MAX,
+    CLOSE_MS_MAX, DRAIN_MS_MAX, ERROR_BYTES_MAX, KEEPALIVE_SLICES, LINE_PEERS_KEPT, Limits,
+    REFUSALS_MAX, REQUEST_MS_MAX,
 };
 use crate::wire::envelope::{self, Command, Dialect, Rejection};
 use crate::wire::frame::{CloseCode, Event, Frame};
@@ -213,7 +213,11 @@ impl Server {
                 return Some(Output::Transmit(id));
             }
             if !self.hub.seal_next() && !self.hub.has_output() {
-                return self.closes.pop_front().map(Output::Close);
+                let close = self.closes.pop_front();
+                if close.is_none() {
+                    self.closes.shrink_to(LINE_PEERS_KEPT);
+                }
+                return close.map(Output::Close);
             }
         }
     }
