@@ -111,7 +111,8 @@ export function createOutbox({ memory, key, onChange }) {
       const sameEpoch = mark && mark.epoch === epoch;
       const at = sameEpoch ? replay.findIndex((message) => message.id === mark.id) : -1;
       const certain = sameEpoch && (resumed || at >= 0 || mark.id === null);
-      const found = sameEpoch ? arrived(sent, replay.slice(at + 1)) : [];
+      const evidence = resumed ? replay : replay.slice(at + 1);
+      const found = sameEpoch ? arrived(sent, evidence) : [];
       found.forEach(remove);
       for (const item of sent) {
         if (found.includes(item)) continue;

@@ -98,7 +98,7 @@ for (const scheme of ['light', 'dark']) {
         await page.screenshot({ path: path.join(OUT, `${device}-${scheme}-${what}.png`), animations: 'disabled' });
         // The small screen is the phone's layout: its width is what is checked there.
         if (device !== 'small') found.push(...await violations(page, what));
-        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        const wide = await page.evaluate((width) => document.documentElement.scrollWidth - width, options.viewport.width);
         if (wide > 0) found.push(`${what}: ${wide} px wider than the screen`);
       };
       const settings = { ...options, colorScheme: scheme, reducedMotion: 'reduce', bypassCSP: true };

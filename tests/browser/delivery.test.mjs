@@ -194,40 +194,59 @@ test('a connection that is dead without knowing it is replaced', async () => {
   same(await alice.texts(), ['is anybody there'], 'what Alice sees');
 });
 
-test('a replay that breaks half-way loses no evidence and repeats nothing', async () => {
-  const at = '2026-01-01T00:00:00.000Z';
-  const frame = (type, payload) => JSON.stringify({ type, payload });
-  const message = (id, username, text, ref) => frame('chatMessage', { id, time: at, username, message: text, ref });
-  const welcome = (lastId) => frame('welcome', { username: 'Alice', room: 'lobby', epoch: 'e', lastId, complete: true, users: ['Alice'], limits: { textBytes: 4096, usernameChars: 32 } });
-  const got = [];
-  let connections = 0;
+const said = (type, payload) => JSON.stringify({ type, payload });
+const message = (id, username, text, ref) => said('chatMessage', { id, time: '2026-01-01T00:00:00.000Z', username, message: text, ref });
+const welcome = (lastId, epoch = 'e') => said('welcome', { username: 'Alice', room: 'lobby', epoch, lastId, complete: true, users: [], limits: { textBytes: 4096, usernameChars: 32 } });
+
+/** A server whose nth connection is opened with the frames of `plays[n]` and then plays on. */
+async function scripted(plays) {
+  const record = { got: [], since: [] };
   const fake = await startFake({}, (socket, query) => {
-    connections += 1;
+    const play = plays[record.since.length];
+    record.since.push(query.get('since'));
     socket.on('message', (data) => {
       const { type, payload } = JSON.parse(data);
       if (type !== 'chatMessage') return;
-      got.push(payload.message);
-      if (connections === 1) return socket.terminate();
-      socket.send(message('m9', 'Alice', payload.message, payload.ref));
+      record.got.push(payload.message);
+      if (play.onMessage) play.onMessage(socket);
+      else socket.send(message('m9', 'Alice', payload.message, payload.ref));
     });
-    if (connections === 1) { // one old message, then a live room
-      [welcome('m1'), message('m1', 'Bob', 'old')].forEach((one) => socket.send(one));
-    } else if (connections === 2) { // ours is in it, and the connection breaks before the end
-      [welcome('m3'), message('m2', 'Alice', 'mine')].forEach((one) => socket.send(one));
-      socket.close(1013);
-    } else {
-      same(query.get('since'), 'm2', 'the resume point');
-      [welcome('m3'), message('m2', 'Alice', 'mine'), message('m3', 'Bob', 'new')].forEach((one) => socket.send(one));
-    }
+    play.frames.forEach((frame) => socket.send(frame));
+    if (play.then) play.then(socket);
   });
-  const alice = await person(fake, 'Alice');
+  return Object.assign(record, { fake });
+}
+
+test('a replay that breaks half-way loses no evidence, and what comes again is shown once', async () => {
+  const server = await scripted([
+    // An old message, then a live room that dies with ours.
+    { frames: [welcome('m1'), message('m1', 'Bob', 'old')], onMessage: (socket) => socket.terminate() },
+    // Ours had arrived, but this connection breaks before its replay has ended.
+    { frames: [welcome('m3'), message('m2', 'Alice', 'mine')], then: (socket) => socket.close(1013) },
+    // The rest of it, and one message that came before.
+    { frames: [welcome('m3'), message('m1', 'Bob', 'old'), message('m3', 'Bob', 'new')] },
+  ]);
+  const alice = await person(server.fake, 'Alice');
   await alice.sees('old');
   await alice.say('mine');
-  await until(() => connections === 3, 'resumed twice', 15000);
-  await alice.sees('new');
+  await alice.sees('new', 15000);
   await alice.settled();
-  same(got, ['mine'], 'how often it was sent');
-  same(await alice.texts(), ['old', 'mine', 'new'], 'what Alice sees, and once, though m2 came twice');
+  same(server.since, [null, 'm1', 'm2'], 'the resume points');
+  same(server.got, ['mine'], 'how often it was sent');
+  same(await alice.texts(), ['old', 'mine', 'new'], 'what Alice sees');
+});
+
+test('what a server that goes away did not take is sent again, even to another epoch', async () => {
+  const server = await scripted([
+    { frames: [welcome(null)], onMessage: (socket) => socket.close(1001) },
+    { frames: [welcome(null, 'another')] },
+  ]);
+  const alice = await person(server.fake, 'Alice');
+  await alice.say('mine');
+  await alice.sees('mine', 15000);
+  await alice.settled();
+  same(server.got, ['mine', 'mine'], 'how often it was sent');
+  same(await alice.texts(), ['mine'], 'what Alice sees');
 });
 
 test('a refused message says why and can be sent again', async () => {
@@ -236,7 +255,8 @@ test('a refused message says why and can be sent again', async () => {
   for (let i = 0; i < 8; i += 1) await alice.say(`message ${i}`);
   const failed = () => until(async () => {
     const states = await alice.states();
-    return states.length > 0 && states.every((state) => state === 'failed') && states.length;
+    const all = states.length + (await alice.texts()).length === 8;
+    return all && states.length > 0 && states.every((state) => state === 'failed') && states.length;
   }, 'some are refused');
   const before = await failed();
   const why = await alice.page.textContent('#pending .state span');
