@@ -248,7 +248,8 @@ impl Outbox {
         }
     }
 
-    /// Puts the Pong in front of what is queued, but behind a frame that is half written.
+    /// Puts the Pong in front of what is queued, but behind a frame that is half written, and
+    /// behind what counts nothing: the handshake's answer, an earlier Pong.
     fn queue_pong(&mut self) {
         let Some(pong) = self.pong.take() else { return };
         let len = pong.len();
@@ -258,7 +259,7 @@ impl Outbox {
             return;
         };
         let rest = self.rest.get_or_insert_default();
-        if self.sent == 0 {
+        if self.sent == 0 && head.kind != Kind::Whole {
             rest.push_front(head);
             self.head = Some(pong);
             return;
@@ -267,7 +268,8 @@ impl Outbox {
         if let Some(others) = others {
             rest.push_front(others);
         }
-        rest.push_front(pong);
+        let ahead = rest.iter().take_while(|chunk| chunk.kind == Kind::Whole).count();
+        rest.insert(ahead, pong);
         self.head = Some(first);
     }
 

@@ -80,9 +80,7 @@ impl Listeners {
 
     /// A descriptor has come free.
     pub(super) fn handle_closed(&mut self) {
-        if self.rests_until_ms.take().is_some() {
-            log::info!("accepting again");
-        }
+        self.end_rest();
         self.take_spare();
     }
 
@@ -116,25 +114,43 @@ impl Listeners {
 
     fn handle_error(&mut self, index: usize, error: &io::Error, now_ms: u64) -> Option<TcpStream> {
         match error.kind() {
-            ErrorKind::WouldBlock => self.all[index].is_pending = false,
+            ErrorKind::WouldBlock => {
+                self.all[index].is_pending = false;
+                self.end_rest();
+            }
             // What befell one connection before it was taken in says nothing of the next.
             ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
             _ if is_out_of_descriptors(error) => {
-                if let Some(stream) = self.accept_surplus(index) {
-                    return Some(stream);
-                }
-                self.rest(error, now_ms);
+                return self.accept_surplus(index, error, now_ms);
             }
             _ => self.rest(error, now_ms),
         }
         None
     }
 
-    /// Accepts with the descriptor in reserve.
-    fn accept_surplus(&mut self, index: usize) -> Option<TcpStream> {
-        drop(self.spare.take()?);
-        let accepted = self.all[index].socket.accept();
-        accepted.ok().map(|(stream, _)| stream)
+    /// Accepts with the descriptor in reserve, if there is one.
+    ///
+    /// Linux looks for a descriptor before it looks for a connection, so there may be none.
+    fn accept_surplus(
+        &mut self,
+        index: usize,
+        error: &io::Error,
+        now_ms: u64,
+    ) -> Option<TcpStream> {
+        if self.spare.take().is_some() {
+            match self.all[index].socket.accept() {
+                Ok((stream, _)) => return Some(stream),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.take_spare();
+                    self.all[index].is_pending = false;
+                    self.end_rest();
+                    return None;
+                }
+                Err(_) => self.take_spare(),
+            }
+        }
+        self.rest(error, now_ms);
+        None
     }
 
     /// Takes a descriptor in reserve again, once the one accepted with it is closed.
@@ -143,6 +159,13 @@ impl Listeners {
             && let Some(listener) = self.all.first()
         {
             self.spare = fcntl_dupfd_cloexec(listener.socket.as_fd(), 0).ok();
+        }
+    }
+
+    fn end_rest(&mut self) {
+        if self.rests_until_ms.take().is_some() {
+            log::info!("accepting again");
+            self.take_spare();
         }
     }
 
