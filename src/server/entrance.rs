@@ -48,10 +48,13 @@ impl Server {
         }
         let room = name::clean(&upgrade.query.room, ROOM_CHARS_MAX);
         let room = room.unwrap_or_else(|| LOBBY.to_owned());
+        self.check_address(id)?;
+        // From here on only what is granted changes anything: making a place can cost another
+        // room its history.
         if !self.hub.make_place(&room) {
             return Err(http::no_room());
         }
-        self.count_address(id)?;
+        self.count_address(id);
         Ok(room)
     }
 
@@ -72,17 +75,20 @@ impl Server {
         Err(http::foreign_origin())
     }
 
-    /// Counts one more member from the peer's address, where that is limited.
-    fn count_address(&mut self, id: PeerId) -> Result<(), Refusal> {
-        let Some(ip) = self.peers.get(id).and_then(|peer| peer.ip.as_deref()) else {
-            return Ok(());
-        };
-        let count = self.per_ip.entry(*ip).or_default();
-        if *count >= self.limits.peers_per_ip_max {
-            return Err(http::full_for_address());
+    /// Whether one more member may come from the peer's address.
+    fn check_address(&self, id: PeerId) -> Result<(), Refusal> {
+        let ip = self.peers.get(id).and_then(|peer| peer.ip.as_deref());
+        match ip.and_then(|ip| self.per_ip.get(ip)) {
+            Some(&count) if count >= self.limits.peers_per_ip_max => Err(http::full_for_address()),
+            _ => Ok(()),
         }
-        *count += 1;
-        Ok(())
+    }
+
+    /// Counts one more member from the peer's address, where that is limited.
+    fn count_address(&mut self, id: PeerId) {
+        if let Some(ip) = self.peers.get(id).and_then(|peer| peer.ip.as_deref()) {
+            *self.per_ip.entry(*ip).or_default() += 1;
+        }
     }
 
     /// Opens the WebSocket, and the door to the room.
@@ -127,5 +133,58 @@ impl Server {
         self.hub.outboxes.push_whole(id, bytes);
         self.hub.outboxes.finish(id, None);
         self.begin_closing(id, now.mono_ms + REQUEST_MS_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use crate::clock::Now;
+    use crate::hub::PeerId;
+    use crate::limits::Limits;
+    use crate::server::Server;
+    use crate::wire::frame::unmask;
+
+    const NOW: Now = Now { mono_ms: 1, unix_ms: 0, utc_offset_s: 0 };
+
+    /// Asks for a room from an address of its own number.
+    fn ask(server: &mut Server, slot: u32, address: u8, room: &str) -> PeerId {
+        let ip = IpAddr::V4(Ipv4Addr::new(127, 0, 0, address));
+        let id = server.accept(slot, Some(ip), NOW).unwrap();
+        let head = format!(
+            "GET /chat?room={room} HTTP/1.1\r\nHost: box\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        server.handle_input(id, &mut head.into_bytes(), NOW);
+        id
+    }
+
+    /// Writes nothing to anybody, and ends the turn.
+    fn end_turn(server: &mut Server) {
+        while server.poll_output(NOW).is_some() {}
+    }
+
+    #[test]
+    fn a_refusal_costs_no_room_its_history() {
+        let limits = Limits { rooms_max: 1, peers_per_ip_max: 1, ..Limits::default() };
+        let mut server = Server::new(limits);
+        let first = ask(&mut server, 0, 1, "a");
+        let json = br#"{"type":"chatMessage","payload":{"message":"kept"}}"#;
+        let mut frame = [&[0x81, 0x80 | 51, 1, 2, 3, 4], &json[..]].concat();
+        assert_eq!(json.len(), 51);
+        unmask(&mut frame[6..], [1, 2, 3, 4]);
+        server.handle_input(first, &mut frame, NOW);
+        server.handle_closed(first, NOW);
+        end_turn(&mut server);
+        ask(&mut server, 1, 2, "lobby");
+        end_turn(&mut server);
+        assert_eq!(server.rooms(), 2, "the lobby always has a place");
+
+        ask(&mut server, 2, 2, "b");
+        assert_eq!((server.rooms(), server.counters().refused), (2, 1), "429, and a is as it was");
+        ask(&mut server, 3, 3, "b");
+        assert_eq!(server.members("b"), 1, "who is granted it makes a place");
     }
 }
