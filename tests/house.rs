@@ -33,15 +33,25 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Each file below src, by its name there, without its tests.
+/// Each file below a folder of the repository, by its name there.
+fn files(folder: &str) -> Vec<(String, String)> {
+    let folder = root().join(folder);
+    let name = |path: &Path| path.strip_prefix(&folder).expect("below").display().to_string();
+    let text = |path: &Path| fs::read_to_string(path).expect("a text");
+    rust_files(&folder).iter().map(|path| (name(path), text(path))).collect()
+}
+
+/// Each file of the program, without its unit tests.
 fn sources() -> Vec<(String, String)> {
-    let src = root().join("src");
-    let name = |path: &Path| path.strip_prefix(&src).expect("below").display().to_string();
-    let code = |path: &Path| {
-        let text = fs::read_to_string(path).expect("a text");
-        text.split("#[cfg(test)]").next().unwrap_or_default().to_owned()
-    };
-    rust_files(&src).iter().map(|path| (name(path), code(path))).collect()
+    let mut files = files("src");
+    for (_, code) in &mut files {
+        code.truncate(code.find("#[cfg(test)]").unwrap_or(code.len()));
+    }
+    files
+}
+
+fn tests() -> Vec<(String, String)> {
+    files("tests")
 }
 
 fn part(file: &str) -> &str {
@@ -63,17 +73,99 @@ fn imports_run_one_way() {
     }
 }
 
+/// Lines that say something to the compiler, with their numbers.
+fn statements(code: &str) -> impl Iterator<Item = (usize, &str)> {
+    (1..).zip(code.lines()).filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+/// Fails where a file of `files` that is not `excepted` uses one of `words`.
+fn forbid(files: &[(String, String)], words: &[&str], excepted: &[&str]) {
+    for (file, code) in files {
+        if excepted.iter().any(|prefix| file.starts_with(prefix)) {
+            continue;
+        }
+        for (number, line) in statements(code) {
+            for word in words {
+                assert!(!line.contains(word), "{file}:{number} has {word}");
+            }
+        }
+    }
+}
+
 #[test]
 fn only_the_edge_touches_the_machine() {
-    let machine =
-        ["Instant", "SystemTime", "mio::", "TcpStream", "TcpListener", "io::Error", "thread::"];
+    let clocks = ["Instant", "SystemTime", "Local::", "Utc::now"];
+    let sockets = ["mio::", "TcpStream", "TcpListener", "UdpSocket", "UnixStream", "io::Error"];
+    let others = ["thread", "RandomState", "std::env", "std::fs", "std::process", "stderr"];
+    let words = [&clocks[..], &sockets, &others].concat();
+    forbid(&sources(), &words, &["reactor/", "main.rs", "logger.rs"]);
+}
+
+#[test]
+fn the_edge_stays_where_it_is() {
+    // Sockets and the monotonic clock are the reactor's alone.
+    let words = ["mio::", "TcpStream", "TcpListener", "Instant", "SystemTime", "thread"];
+    forbid(&sources(), &words, &["reactor/"]);
+}
+
+#[test]
+fn iteration_order_is_the_same_in_every_run() {
+    forbid(&sources(), &["HashMap", "HashSet", "rand::"], &[]);
+}
+
+#[test]
+fn nothing_is_unsafe() {
+    for root in ["lib.rs", "main.rs"] {
+        let files = sources();
+        let (_, code) = files.iter().find(|(file, _)| file == root).expect("a crate's root");
+        assert!(code.contains("#![forbid(unsafe_code)]"), "{root}");
+    }
+    // An allocator that counts cannot be written without it.
+    forbid(&tests(), &["unsafe "], &["idle.rs", "rooms.rs", "house.rs"]);
+}
+
+#[test]
+fn an_exception_from_a_lint_has_a_reason() {
+    let is_allowed = |code: &str, at: usize| {
+        let end = code[at..].find(']').expect("an attribute ends");
+        code[at..at + end].contains("reason = ")
+    };
     for (file, code) in sources() {
-        let is_edge = ["reactor", "main", "logger"].contains(&part(&file));
-        for word in machine.iter().filter(|_| !is_edge) {
-            let used = code
-                .lines()
-                .any(|line| !line.trim_start().starts_with("//") && line.contains(word));
-            assert!(!used, "{file} uses {word}");
+        for (at, _) in code.match_indices("[allow(").chain(code.match_indices("[expect(")) {
+            assert!(is_allowed(&code, at), "{file}: {}", code[at..].lines().next().unwrap_or(""));
+        }
+    }
+}
+
+/// Numbers that are no limit, or one that a standard sets for a frame's or a key's own shape.
+const NUMBERS_ELSEWHERE: &[&str] = &[
+    "DEFAULT_PORT",
+    "SIMILARITY_MIN",
+    "USAGE",
+    "OFFSET_MS",
+    "HEADER_BYTES_MAX",
+    "SENT_HEADER_BYTES_MAX",
+    "SHORT_LENGTH_MAX",
+    "CLOSE_REASON_BYTES_MAX",
+    "BLOCK",
+    "KEY_CHARS",
+];
+
+#[test]
+fn limits_are_where_one_looks_for_them() {
+    for (file, code) in sources().iter().filter(|(file, _)| file != "limits.rs") {
+        for (number, line) in statements(code) {
+            let Some(rest) = line.split("const ").nth(1).filter(|rest| !rest.starts_with("fn "))
+            else {
+                continue;
+            };
+            let name = rest.split(':').next().unwrap_or_default();
+            let value = rest.split("= ").nth(1).unwrap_or_default();
+            let is_number = value.starts_with(|first: char| first.is_ascii_digit());
+            assert!(
+                !is_number || NUMBERS_ELSEWHERE.contains(&name),
+                "{file}:{number}: {name} belongs into limits.rs"
+            );
         }
     }
 }
@@ -92,16 +184,33 @@ fn every_file_is_on_the_map() {
 
 #[test]
 fn nothing_is_left_undone() {
-    let words = ["todo!", "unimplemented!", "dbg!", "FIXME"];
-    for (file, code) in sources() {
+    let words = ["todo!", "unimplemented!", "dbg!", "FIXME", "TODO", "XXX"];
+    for (file, code) in files("src") {
         for word in words {
             assert!(!code.contains(word), "{file} has {word}");
         }
     }
+    // This file names them.
+    forbid(&tests(), &["todo!", "unimplemented!", "dbg!", "#[ignore"], &["house.rs"]);
+}
+
+#[test]
+fn no_test_sleeps_until_something_is_so() {
+    // Sleeps are behind two names, one that asks again and one that lets time go by which is
+    // measured: see tests/common/program.rs.
+    forbid(&tests(), &["thread::sleep", " sleep("], &["common/program.rs", "house.rs"]);
 }
 
 #[test]
 fn the_changelog_knows_the_version() {
     let changelog = fs::read_to_string(root().join("CHANGELOG.md")).expect("a changelog");
     assert!(changelog.contains(&format!("## {}", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn the_readme_shows_every_option() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("a readme");
+    for line in hallway::options::help().lines() {
+        assert!(readme.contains(line.trim()), "the README does not show {line:?}");
+    }
 }

@@ -1,137 +1,95 @@
 //! The program itself: real sockets, real signals, and tungstenite as the client.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, ExitStatus, Stdio};
+mod common;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Output};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use tungstenite::stream::MaybeTlsStream;
-use tungstenite::{Message, WebSocket, connect};
+use common::program::{
+    Client, HEALTH, PATIENCE, Program, TICK, eventually, finish, hear, hear_messages, hear_of,
+    hear_the_end, say, stream_of,
+};
+use common::{chat, handshake, masked};
+use hallway::limits::{DRAIN_MS_MAX, Limits, REQUEST_MS_MAX};
+use rustix::net::sockopt::set_socket_recv_buffer_size;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-/// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// What a server that sleeps may use while it is looked at for a second or three: the look
+/// itself can fall on a tick.
+const CPU_ASLEEP_MAX: Duration = TICK.saturating_mul(5);
 
-struct House {
-    child: Child,
-    address: SocketAddr,
+fn run(options: &[&str]) -> Output {
+    let output = Command::new(env!("CARGO_BIN_EXE_hallway")).args(options).output();
+    output.expect("the program starts")
 }
 
-impl House {
-    fn start(options: &[&str]) -> Self {
-        Self::spawn(Command::new(env!("CARGO_BIN_EXE_hallway")), options)
+/// Asks for a WebSocket and reads the answer's head.
+fn upgrade(program: &Program, query: &str) -> TcpStream {
+    let mut stream = program.connect();
+    stream.write_all(handshake(query, "").as_bytes()).expect("a request");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("an answer");
+        head.push(byte[0]);
     }
-
-    fn spawn(mut command: Command, options: &[&str]) -> Self {
-        let mut child = command
-            .args(["--listen", "127.0.0.1:0"])
-            .args(options)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-        let line = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find(|line| line.contains("listening"))
-            .expect("it says where it listens");
-        let address = line.split("addr=").nth(1).and_then(|rest| rest.split(' ').next());
-        let address = address.and_then(|address| address.parse().ok()).expect("an address");
-        // The pipe must not fill up, nor close.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address }
-    }
-
-    fn join(&self, name: &str) -> WebSocket<MaybeTlsStream<TcpStream>> {
-        let url = format!("ws://{}/chat?username={name}", self.address);
-        let (socket, _) = connect(url).expect("a place in the room");
-        if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
-            stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        }
-        socket
-    }
-
-    fn http(&self, request: &str) -> String {
-        let mut stream = TcpStream::connect(self.address).expect("a connection");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        stream.write_all(request.as_bytes()).expect("a request");
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        String::from_utf8_lossy(&answer).into_owned()
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status();
-        assert!(status.is_ok_and(|status| status.success()));
-    }
-
-    fn wait(&mut self) -> ExitStatus {
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                return status;
-            }
-            assert!(start.elapsed() < PATIENCE, "it does not end");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    /// A line of /proc/PID/status, as its number.
-    fn status(&self, key: &str) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let text = std::fs::read_to_string(path).expect("a process");
-        let line = text.lines().find(|line| line.starts_with(key)).expect("the line");
-        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
-    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+    stream
 }
 
-impl Drop for House {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The next bytes are a text frame with this JSON, and the shortest there is.
+fn expect_frame(stream: &mut TcpStream, json: &str) {
+    let mut frame = vec![0x81, u8::try_from(json.len()).expect("a short text")];
+    assert!(json.len() <= 125);
+    frame.extend_from_slice(json.as_bytes());
+    let mut bytes = vec![0; frame.len()];
+    stream.read_exact(&mut bytes).expect("a frame");
+    assert_eq!(String::from_utf8_lossy(&bytes), String::from_utf8_lossy(&frame));
+    assert_eq!(bytes, frame);
 }
 
-fn say(socket: &mut WebSocket<MaybeTlsStream<TcpStream>>, message: &str) {
-    let json = format!(r#"{{"type":"chatMessage","payload":{{"message":"{message}"}}}}"#);
-    socket.send(Message::text(json)).expect("it is sent");
-}
+#[test]
+fn frames_are_the_originals_byte_for_byte() {
+    let program = Program::start(&[]);
+    let mut alice = upgrade(&program, "username=alice");
+    expect_frame(&mut alice, r#"{"type":"system","payload":{"text":"alice joined"}}"#);
+    expect_frame(&mut alice, r#"{"type":"userCount","payload":{"count":1}}"#);
+    alice.write_all(&chat("Hello!")).expect("it is sent");
+    let hello = r#"{"type":"chatMessage","payload":{"username":"alice","message":"Hello!"}}"#;
+    expect_frame(&mut alice, hello);
 
-/// The next text.
-fn hear(socket: &mut WebSocket<MaybeTlsStream<TcpStream>>) -> String {
-    loop {
-        if let Message::Text(text) = socket.read().expect("something to hear") {
-            return text.to_string();
-        }
+    let mut bob = upgrade(&program, "username=bob");
+    expect_frame(&mut bob, hello);
+    for stream in [&mut alice, &mut bob] {
+        expect_frame(stream, r#"{"type":"system","payload":{"text":"bob joined"}}"#);
+        expect_frame(stream, r#"{"type":"userCount","payload":{"count":2}}"#);
     }
-}
-
-/// The next chat messages, `count` of them, without what the house says.
-fn hear_messages(socket: &mut WebSocket<MaybeTlsStream<TcpStream>>, count: usize) -> Vec<String> {
-    let mut heard = Vec::new();
-    while heard.len() < count {
-        let text = hear(socket);
-        if text.starts_with(r#"{"type":"chatMessage""#) {
-            heard.push(text);
-        }
-    }
-    heard
+    bob.write_all(&masked(0x88, &1000_u16.to_be_bytes())).expect("it is sent");
+    let mut rest = Vec::new();
+    bob.read_to_end(&mut rest).expect("the end");
+    assert_eq!(rest, b"\x88\x02\x03\xe8", "the Close comes back, and then nothing");
+    expect_frame(&mut alice, r#"{"type":"system","payload":{"text":"bob left"}}"#);
+    expect_frame(&mut alice, r#"{"type":"userCount","payload":{"count":1}}"#);
 }
 
 #[test]
 fn two_people_chat_and_one_leaves() {
-    let house = House::start(&[]);
-    let mut alice = house.join("alice");
+    let program = Program::start(&[]);
+    let mut alice = program.join("alice");
     assert_eq!(hear(&mut alice), r#"{"type":"system","payload":{"text":"alice joined"}}"#);
     assert_eq!(hear(&mut alice), r#"{"type":"userCount","payload":{"count":1}}"#);
     say(&mut alice, "Hello!");
     let hello = r#"{"type":"chatMessage","payload":{"username":"alice","message":"Hello!"}}"#;
     assert_eq!(hear(&mut alice), hello);
 
-    let mut bob = house.join("bob");
+    let mut bob = program.join("bob");
     assert_eq!(hear(&mut bob), hello, "the replay comes first");
-    for socket in [&mut alice, &mut bob] {
-        assert_eq!(hear(socket), r#"{"type":"system","payload":{"text":"bob joined"}}"#);
-        assert_eq!(hear(socket), r#"{"type":"userCount","payload":{"count":2}}"#);
+    for client in [&mut alice, &mut bob] {
+        assert_eq!(hear(client), r#"{"type":"system","payload":{"text":"bob joined"}}"#);
+        assert_eq!(hear(client), r#"{"type":"userCount","payload":{"count":2}}"#);
     }
     bob.close(None).expect("a close");
     assert_eq!(hear(&mut alice), r#"{"type":"system","payload":{"text":"bob left"}}"#);
@@ -139,154 +97,457 @@ fn two_people_chat_and_one_leaves() {
 }
 
 #[test]
+fn who_vanishes_has_left() {
+    let program = Program::start(&[]);
+    let mut alice = program.join("alice");
+    let bob = program.join("bob");
+    hear_of(&mut alice, r#""count":2"#);
+    drop(bob);
+    assert_eq!(hear(&mut alice), r#"{"type":"system","payload":{"text":"bob left"}}"#);
+}
+
+#[test]
+fn a_newcomer_hears_the_last_hundred_first() {
+    let program = Program::start(&[]);
+    let mut alice = program.join("alice");
+    for number in 0..150 {
+        say(&mut alice, &format!("m{number}"));
+    }
+    let said = hear_messages(&mut alice, 150);
+    let mut bob = program.join("bob");
+    let replay: Vec<String> = (0..100).map(|_| hear(&mut bob)).collect();
+    assert_eq!(replay, said[50..]);
+    assert_eq!(hear(&mut bob), r#"{"type":"system","payload":{"text":"bob joined"}}"#);
+    assert_eq!(hear(&mut bob), r#"{"type":"userCount","payload":{"count":2}}"#);
+}
+
+#[test]
 fn twenty_senders_at_once_and_one_order_for_all() {
-    let house = House::start(&[]);
-    let mut sockets: Vec<_> = (0..20).map(|number| house.join(&format!("n{number}"))).collect();
-    std::thread::scope(|scope| {
-        for (sender, socket) in sockets.iter_mut().enumerate() {
+    let program = Program::start(&[]);
+    let mut clients: Vec<_> = (0..20).map(|number| program.join(format!("n{number}"))).collect();
+    thread::scope(|scope| {
+        for (sender, client) in clients.iter_mut().enumerate() {
             scope.spawn(move || {
                 for number in 0..20 {
-                    say(socket, &format!("{sender}-{number}"));
+                    say(client, &format!("{sender}-{number}."));
                 }
             });
         }
     });
-    let mut orders = sockets.iter_mut().map(|socket| hear_messages(socket, 400));
+    let mut orders = clients.iter_mut().map(|client| hear_messages(client, 400));
     let first = orders.next().expect("twenty");
     assert!(orders.all(|order| order == first));
+    for sender in 0..20 {
+        let places = (0..20).map(|number| {
+            let message = format!("\"{sender}-{number}.\"");
+            first.iter().position(|text| text.contains(&message)).expect("it was said")
+        });
+        assert!(places.is_sorted(), "each sender's own order is kept");
+    }
+}
+
+/// How long it takes until a message is heard by the one who said it.
+fn echo(client: &mut Client, number: usize, filler: &str) -> Duration {
+    let start = Instant::now();
+    say(client, &format!("m{number}-{filler}"));
+    let heard = hear_of(client, r#"{"type":"chatMessage""#);
+    assert!(heard.contains(&format!("\"m{number}-")), "in order, and every one");
+    start.elapsed()
+}
+
+/// Sorts, and returns the value that `per_mille` of all are below.
+fn quantile(times: &mut [Duration], per_mille: usize) -> Duration {
+    times.sort_unstable();
+    times[times.len() * per_mille / 1000]
+}
+
+/// Joins, takes little into its socket, and never reads.
+fn stall(program: &Program, number: usize) -> Client {
+    let client = program.join(format!("stalled{number}"));
+    set_socket_recv_buffer_size(stream_of(&client), 64 * 1024).expect("a buffer's size");
+    client
 }
 
 #[test]
 fn five_who_never_read_cost_only_themselves() {
-    let house = House::start(&["--rate", "0"]);
-    let stalled: Vec<_> = (0..5).map(|number| house.join(&format!("stalled{number}"))).collect();
-    let mut healthy = house.join("healthy");
+    let programs = [Program::start(&["--rate", "0"]), Program::start(&["--rate", "0"])];
+    let empty_kib = programs[0].status("VmRSS");
+    let stalled: Vec<_> = (0..5).map(|number| stall(&programs[0], number)).collect();
+    // The second server is the same without the five. Taking turns, both meet the same noise.
+    let mut clients = programs.each_ref().map(|program| program.join("healthy"));
+    let alone = programs[0].descriptors() - stalled.len();
+    let mut times = [Vec::new(), Vec::new()];
     let filler = "x".repeat(4000);
     for number in 0..4000 {
-        say(&mut healthy, &format!("m{number}-{filler}"));
-        let heard = hear_messages(&mut healthy, 1);
-        assert!(heard[0].contains(&format!("\"m{number}-")), "in order, and every one");
-    }
-    let kib = house.status("VmRSS");
-    assert!(kib < 20 * 1024, "{kib} KiB are resident");
-    for mut socket in stalled {
-        let ended = loop {
-            match socket.read() {
-                Ok(Message::Close(frame)) => break frame.map(|frame| u16::from(frame.code)),
-                Ok(_) => {}
-                Err(_) => break None,
-            }
-        };
-        assert!(matches!(ended, Some(1013) | None), "{ended:?}");
-    }
-    say(&mut healthy, "still here");
-    hear_messages(&mut healthy, 1);
-}
-
-#[test]
-fn sigterm_says_goodbye_and_ends_with_success() {
-    let mut house = House::start(&[]);
-    let mut alice = house.join("alice");
-    let start = Instant::now();
-    house.signal("-TERM");
-    let close = loop {
-        if let Message::Close(frame) = alice.read().expect("a goodbye") {
-            break frame;
+        for (client, times) in clients.iter_mut().zip(&mut times) {
+            times.push(echo(client, number, &filler));
         }
-    };
-    assert_eq!(close.map(|frame| u16::from(frame.code)), Some(1001));
-    drop(alice);
-    assert!(house.wait().success());
-    assert!(start.elapsed() < Duration::from_secs(5));
+    }
+    for (per_mille, factor) in [(500, 3), (990, 5)] {
+        let [with, without] = times.each_mut().map(|times| quantile(times, per_mille));
+        println!("{per_mille} ‰ of the echoes come within {with:?}, without the five {without:?}");
+        assert!(with <= without * factor + Duration::from_millis(2));
+    }
+
+    // Five full queues of this sender's messages are one piece of memory each turn, which all
+    // share. What counts here is that the bound does not grow with what was said, 16 MiB.
+    let grown_kib = programs[0].status("VmHWM") - empty_kib;
+    let limits = Limits::default();
+    let history_bytes = limits.history_frames_max * 3 * limits.text_bytes_max;
+    let bound_kib = u64::from((limits.queue_bytes_max + history_bytes) / 1024) + 4 * 1024;
+    println!("it has grown by {grown_kib} KiB at most; the bound is {bound_kib}");
+    assert!(grown_kib <= bound_kib);
+
+    // Their leaving was told while the echoes were listened for; the last count shows it.
+    let mut late = programs[0].join("late");
+    hear_of(&mut late, r#"{"type":"userCount","payload":{"count":2}}"#);
+    eventually("the five are gone", || programs[0].descriptors() == alone + 1);
+    drop(stalled);
 }
 
 #[test]
-fn a_house_that_drains_says_so_and_a_second_signal_ends_it() {
-    let mut house = House::start(&[]);
-    let alice = house.join("alice");
-    assert!(house.http("GET /health HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200 "));
-    house.signal("-TERM");
-    let start = Instant::now();
-    while !house.http("GET /health HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 503 ") {
-        assert!(start.elapsed() < PATIENCE);
+fn who_has_read_too_slowly_hears_why() {
+    let program = Program::start(&["--rate", "0"]);
+    let mut slow = program.join("slow");
+    let mut healthy = program.join("healthy");
+    let filler = "x".repeat(4000);
+    // How much that takes is up to the kernel's buffers.
+    let is_given_up = (0..20_000).any(|_| {
+        say(&mut healthy, &filler);
+        hear(&mut healthy).contains("slow left")
+    });
+    assert!(is_given_up);
+    assert_eq!(hear_the_end(&mut slow), Some(1013));
+}
+
+#[test]
+fn a_signal_says_goodbye_and_ends_with_success() {
+    for name in ["-TERM", "-INT"] {
+        let mut program = Program::start(&[]);
+        let mut alice = program.join("alice");
+        program.signal(name);
+        assert_eq!(hear_the_end(&mut alice), Some(1001));
+        drop(alice);
+        assert!(program.wait().success());
     }
-    house.signal("-TERM");
-    assert_eq!(house.wait().code(), Some(1));
+}
+
+#[test]
+fn who_hangs_on_does_not_keep_it_from_ending() {
+    let mut program = Program::start(&[]);
+    let alice = program.join("alice");
+    let start = Instant::now();
+    program.signal("-TERM");
+    program.await_health("HTTP/1.1 503 ");
+    assert!(program.ask(handshake("username=late", "")).starts_with("HTTP/1.1 503 "));
+    assert!(program.wait().success());
+    let noise = Duration::from_secs(3);
+    assert!(start.elapsed() < Duration::from_millis(DRAIN_MS_MAX) + noise);
     drop(alice);
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let mut program = Program::start(&[]);
+    let alice = program.join("alice");
+    program.await_health("HTTP/1.1 200 ");
+    program.signal("-TERM");
+    program.await_health("HTTP/1.1 503 ");
+    program.signal("-TERM");
+    // With status 0 it would have waited for alice.
+    assert_eq!(program.wait().code(), Some(1));
+    drop(alice);
+}
+
+#[test]
+fn a_hang_up_changes_nothing() {
+    let program = Program::start(&[]);
+    program.signal("-HUP");
+    program.logged("SIGHUP");
+    program.await_health("HTTP/1.1 200 ");
 }
 
 #[test]
 fn a_taken_port_is_one_clear_line() {
-    let house = House::start(&[]);
-    let address = house.address.to_string();
-    let second = Command::new(env!("CARGO_BIN_EXE_hallway")).args(["--listen", &address]).output();
-    let second = second.expect("the program starts");
+    let program = Program::start(&[]);
+    let address = program.address.to_string();
+    let second = run(&["--listen", &address]);
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert_eq!(second.status.code(), Some(1));
     assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(said.contains(&address) && said.contains("--listen"), "{said}");
+    assert!(said.contains(&address), "{said}");
+    assert!(said.contains("something else listens there") && said.contains("--listen"), "{said}");
 }
 
 #[test]
 fn a_wrong_option_is_status_2() {
-    let output = Command::new(env!("CARGO_BIN_EXE_hallway")).arg("--histroy").output();
-    let output = output.expect("the program starts");
-    assert_eq!(output.status.code(), Some(2));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(said, "hallway: unknown option --histroy; did you mean --history?\n");
-}
-
-#[test]
-fn out_of_descriptors_it_neither_spins_nor_goes_deaf() {
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_hallway")]);
-    let house = House::spawn(command, &[]);
-    let hungry: Vec<_> = (0..100).filter_map(|_| TcpStream::connect(house.address).ok()).collect();
-    assert!(hungry.len() > 64);
-    let surplus = house.http("GET /health HTTP/1.1\r\n\r\n");
-    assert!(surplus.is_empty() || surplus.starts_with("HTTP/1.1 503 "), "{surplus}");
-    let before = house.status("voluntary_ctxt_switches");
-    std::thread::sleep(Duration::from_secs(1));
-    assert!(house.status("voluntary_ctxt_switches") - before < 20, "it sleeps");
-    drop(hungry);
-    let start = Instant::now();
-    while !house.http("GET /health HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200 ") {
-        assert!(start.elapsed() < PATIENCE, "it serves again");
+    for (options, said) in [
+        (&["--histroy", "5"][..], "hallway: unknown option --histroy; did you mean --history?\n"),
+        (&["--history", "-1"], "hallway: --history -1: out of range; expected 0 to 10000\n"),
+        (&["--rate"], "hallway: --rate needs a value: --rate N\n"),
+    ] {
+        let output = run(options);
+        assert_eq!(output.status.code(), Some(2), "{options:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), said);
     }
 }
 
 #[test]
-fn garbage_is_refused_at_once_and_a_page_goes_to_a_half_closed_client() {
-    let house = House::start(&[]);
-    assert!(house.http("\u{16}\u{3}\u{1}").starts_with("HTTP/1.1 400 "));
-    let mut stream = TcpStream::connect(house.address).expect("a connection");
+fn help_and_version_are_no_failure() {
+    for option in ["--help", "--version"] {
+        let output = run(&[option]);
+        assert!(output.status.success() && output.stderr.is_empty(), "{option}");
+        assert!(output.stdout.starts_with(b"hallway"), "{option}");
+    }
+}
+
+#[test]
+fn with_few_descriptors_there_are_few_places_and_no_spin() {
+    let program = Program::start_with_descriptors(64, &[]);
+    let hungry: Vec<_> = (0..100).map(|_| program.connect()).collect();
+    expect_surplus(&program);
+    let (cpu, _) = program.used_during(Duration::from_secs(1));
+    assert!(cpu <= CPU_ASLEEP_MAX, "{cpu:?} in a second");
+    assert!(program.descriptors() < 64);
+    drop(hungry);
+    program.await_health("HTTP/1.1 200 ");
+}
+
+/// Lets the server have descriptors below this number only, from now on.
+fn set_descriptors(program: &Program, below: u64) {
+    let pid = i32::try_from(program.pid()).ok().and_then(Pid::from_raw).expect("a process");
+    let own = rustix::process::getrlimit(Resource::Nofile).maximum;
+    let limit = Rlimit { current: Some(below), maximum: own };
+    prlimit(Some(pid), Resource::Nofile, limit).expect("a child's limit can be set");
+}
+
+/// The number that the next descriptor would get: the lowest that is free.
+fn next_descriptor(program: &Program) -> u64 {
+    let folder = format!("/proc/{}/fd", program.pid());
+    let is_free = |number: &u64| !std::fs::exists(format!("{folder}/{number}")).expect("a process");
+    (0..).find(is_free).expect("a number")
+}
+
+/// Whoever comes now is told that there is no place.
+fn expect_surplus(program: &Program) {
+    let mut answer = String::new();
+    // A reset because of the request that nobody has read may overtake the answer.
+    eventually("the surplus is told", || {
+        answer = program.ask(HEALTH);
+        !answer.is_empty()
+    });
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+}
+
+/// Two people say something to each other, and hear nothing else.
+fn converse(alice: &mut Client, bob: &mut Client, round: usize) {
+    for (speaker, message) in [(0, format!("a{round}")), (1, format!("b{round}"))] {
+        let both = [&mut *alice, &mut *bob];
+        say(both[speaker], &message);
+        for client in both {
+            let heard = hear(client);
+            assert!(heard.ends_with(&format!(r#""message":"{message}"}}}}"#)), "{heard}");
+        }
+    }
+}
+
+fn two_in_the_lobby(program: &Program) -> [Client; 2] {
+    let mut both = [program.join("alice"), program.join("bob")];
+    for client in &mut both {
+        hear_of(client, r#""count":2"#);
+    }
+    both
+}
+
+#[test]
+fn when_descriptors_run_out_it_neither_spins_nor_goes_deaf() {
+    let program = Program::start(&[]);
+    let [mut alice, mut bob] = two_in_the_lobby(&program);
+
+    // Nothing is left but the spare one: with that it says so to everybody else.
+    set_descriptors(&program, next_descriptor(&program));
+    for _ in 0..20 {
+        expect_surplus(&program);
+    }
+    converse(&mut alice, &mut bob, 0);
+
+    // Not even that is left: whoever comes waits in the kernel.
+    set_descriptors(&program, 3);
+    let mut patient = program.connect();
+    patient.write_all(handshake("room=den", "").as_bytes()).expect("a request");
+    program.logged("cannot accept");
+    let (cpu, wake_ups) = program.used_during(Duration::from_secs(2));
+    assert!(cpu <= CPU_ASLEEP_MAX && wake_ups < 50, "{cpu:?} and {wake_ups} wake-ups in 2 s");
+    converse(&mut alice, &mut bob, 1);
+
+    // Nobody leaves and nobody else comes; time alone must bring it back, and then let it sleep.
+    set_descriptors(&program, 1000);
+    let mut status = [0; "HTTP/1.1 101".len()];
+    patient.read_exact(&mut status).expect("an answer");
+    assert_eq!(status, *b"HTTP/1.1 101");
+    let (cpu, _) = program.used_during(Duration::from_secs(1));
+    assert!(cpu <= CPU_ASLEEP_MAX, "{cpu:?} in a second");
+}
+
+#[test]
+fn a_close_brings_accepting_back_when_descriptors_have_run_out() {
+    let program = Program::start(&[]);
+    let [mut alice, mut bob] = two_in_the_lobby(&program);
+    let before = program.descriptors();
+    let guest = program.connect();
+    eventually("the guest is taken in", || program.descriptors() > before);
+    set_descriptors(&program, next_descriptor(&program));
+    expect_surplus(&program);
+    drop(guest);
+    program.await_health("HTTP/1.1 200 ");
+    converse(&mut alice, &mut bob, 0);
+}
+
+#[test]
+fn one_peer_too_many_is_told_to_come_back() {
+    let program = Program::start(&["--max-peers", "2"]);
+    let [_alice, bob] = two_in_the_lobby(&program);
+    let answer = program.ask(handshake("username=carol", ""));
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nRetry-After: "));
+    drop(bob);
+    eventually("there is a place again", || joins(&program, "username=carol"));
+}
+
+/// Whether a request for a WebSocket is granted.
+fn joins(program: &Program, query: &str) -> bool {
+    let mut stream = program.connect();
+    stream.write_all(handshake(query, "").as_bytes()).expect("a request");
+    let mut status = [0; "HTTP/1.1 101".len()];
+    stream.read_exact(&mut status).expect("an answer");
+    status == *b"HTTP/1.1 101"
+}
+
+#[test]
+fn one_peer_too_many_from_one_address_is_told_so() {
+    let program = Program::start(&["--max-peers-per-ip", "2"]);
+    let [_alice, bob] = two_in_the_lobby(&program);
+    assert!(program.ask(handshake("username=carol", "")).starts_with("HTTP/1.1 429 "));
+    assert!(program.ask(HEALTH).starts_with("HTTP/1.1 200 "), "pages are for all");
+    drop(bob);
+    eventually("there is a place again", || joins(&program, "username=carol"));
+}
+
+/// The first bytes of a TLS 1.2 or 1.3 client.
+const TLS_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 and so on";
+
+#[test]
+fn garbage_is_refused_at_once() {
+    let program = Program::start(&[]);
+    for garbage in [TLS_HELLO, b"\x00", b"\xff\xff", b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"{}\n"] {
+        let start = Instant::now();
+        // Nothing is shut down: the server must not wait for more.
+        let answer = program.ask(garbage);
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{garbage:?}: {answer:?}");
+        assert!(start.elapsed() < Duration::from_millis(REQUEST_MS_MAX), "at once");
+    }
+    let (cpu, _) = program.used_during(Duration::from_secs(1));
+    assert!(cpu <= CPU_ASLEEP_MAX, "{cpu:?} in a second");
+}
+
+#[test]
+fn a_page_goes_to_a_half_closed_client() {
+    let program = Program::start(&[]);
+    let mut stream = program.connect();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: box\r\n\r\n").expect("a request");
-    stream.shutdown(std::net::Shutdown::Write).expect("half closed");
-    let mut page = String::new();
-    stream.read_to_string(&mut page).expect("a page");
+    let page = finish(&mut stream);
     assert!(page.starts_with("HTTP/1.1 200 ") && page.trim_end().ends_with("</html>"));
 }
 
 #[test]
-fn it_sleeps_while_nothing_happens() {
-    let house = House::start(&["--ping", "0"]);
-    let sockets: Vec<_> = (0..100).map(|number| house.join(&format!("n{number}"))).collect();
-    let mut last = house.join("last");
-    while !hear(&mut last).contains(r#""count":101"#) {}
-    let switches = |house: &House| house.status("voluntary_ctxt_switches");
-    // What the joins have caused is over when a second has brought nothing.
+fn a_request_dripped_for_too_long_gets_a_408() {
+    let program = Program::start(&[]);
     let start = Instant::now();
-    let mut before = switches(&house);
-    loop {
-        std::thread::sleep(Duration::from_secs(1));
-        let now = switches(&house);
-        if now == before {
-            break;
+    let mut stream = program.connect();
+    stream.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
+    let head = format!("GET /{}", "x".repeat(1000));
+    let mut answer = [0; "HTTP/1.1 408".len()];
+    for byte in head.bytes() {
+        assert!(start.elapsed() < PATIENCE);
+        stream.write_all(&[byte]).expect("it still listens");
+        // The time that the next byte waits is that of the read.
+        match stream.read_exact(&mut answer) {
+            Ok(()) => break,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
         }
-        before = now;
-        assert!(start.elapsed() < PATIENCE, "it never sleeps");
     }
-    std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(switches(&house), before, "not one wake-up in two seconds");
-    drop(sockets);
+    assert_eq!(answer, *b"HTTP/1.1 408");
+    assert!(start.elapsed() > Duration::from_millis(REQUEST_MS_MAX * 9 / 10), "not early");
+}
+
+/// Numbers that are the same in each run (xorshift64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        let len = self.next() % 2000;
+        (0..len).map(|_| self.next().to_be_bytes()[0]).collect()
+    }
+}
+
+#[test]
+fn three_hundred_connections_of_random_bytes_change_nothing() {
+    let program = Program::start(&[]);
+    let [mut alice, mut bob] = two_in_the_lobby(&program);
+    let mut random = Random(0x5eed);
+    for round in 0..300 {
+        // Every third gets as far as the frames, in another room.
+        let is_member = round % 3 == 0;
+        let mut noise = if is_member { handshake("room=noise", "").into_bytes() } else { vec![] };
+        noise.extend(random.bytes());
+        let mut stream = program.connect();
+        let _ = stream.write_all(&noise);
+        let answer = finish(&mut stream);
+        if is_member {
+            assert!(answer.starts_with("HTTP/1.1 101 "), "round {round}: {answer}");
+        } else {
+            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "round {round}");
+        }
+        converse(&mut alice, &mut bob, round);
+    }
+    program.await_health("HTTP/1.1 200 ");
+}
+
+#[test]
+fn nothing_that_a_peer_sends_makes_a_line_of_its_own_in_the_log() {
+    let program = Program::start(&["--log", "debug"]);
+    let forged = "\u{9b}31m\u{2028}\u{85}\"fake\"";
+    let fields = format!("Origin: http://evil{forged}\r\n");
+    assert!(program.ask(handshake("", &fields)).starts_with("HTTP/1.1 403 "));
+    let line = program.logged("refused origin=");
+    assert!(line.contains("evil") && line.contains("\\\"fake\\\""), "{line}");
+    assert!(!line.contains(|char: char| char.is_control() || char == '\u{2028}'), "{line}");
+
+    assert!(joins(&program, "username=eve%0Aforged%1b[2J%22&room=a%0Ab"));
+    let line = program.logged("joined ");
+    assert!(line.contains(r#"username="eveforged[2J\"""#), "{line}");
+}
+
+#[test]
+fn it_sleeps_while_nobody_is_there() {
+    let program = Program::start(&[]);
+    program.await_sleep();
+    let used = program.used_during(Duration::from_secs(3));
+    assert_eq!(used, (Duration::ZERO, 0), "not one wake-up in three seconds");
+}
+
+#[test]
+fn it_sleeps_while_nobody_says_anything() {
+    let program = Program::start(&["--ping", "0"]);
+    let clients: Vec<_> = (0..100).map(|number| program.join(number)).collect();
+    program.await_sleep();
+    let used = program.used_during(Duration::from_secs(3));
+    assert_eq!(used, (Duration::ZERO, 0), "not one wake-up in three seconds");
+    drop(clients);
 }

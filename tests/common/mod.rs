@@ -3,6 +3,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 
+pub mod program;
+
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,7 +20,8 @@ pub struct House {
     pub server: Server,
     pub now: Now,
     written: BTreeMap<PeerId, Vec<u8>>,
-    blocked: Vec<PeerId>,
+    /// What the sockets of these peers still take, in bytes; all others take everything.
+    rooms: BTreeMap<PeerId, usize>,
     slots: u32,
     is_deaf: bool,
 }
@@ -29,8 +32,8 @@ impl House {
     }
 
     pub fn of(server: Server) -> Self {
-        let (written, blocked) = Default::default();
-        Self { server, now: NOW, written, blocked, slots: 0, is_deaf: false }
+        let (written, rooms) = Default::default();
+        Self { server, now: NOW, written, rooms, slots: 0, is_deaf: false }
     }
 
     /// A connection that has not said anything yet.
@@ -84,11 +87,16 @@ impl House {
 
     /// The peer's socket takes no more.
     pub fn block(&mut self, id: PeerId) {
-        self.blocked.push(id);
+        self.block_after(id, 0);
+    }
+
+    /// The peer's socket takes so many more bytes, and then no more.
+    pub fn block_after(&mut self, id: PeerId, bytes: usize) {
+        self.rooms.insert(id, bytes);
     }
 
     pub fn unblock(&mut self, id: PeerId) {
-        self.blocked.retain(|&blocked| blocked != id);
+        self.rooms.remove(&id);
         self.server.handle_writable(id);
         self.flush();
     }
@@ -100,19 +108,29 @@ impl House {
 
     pub fn flush_unchecked(&mut self) {
         while let Some(output) = self.server.poll_output(self.now) {
-            let Output::Transmit(id) = output else { continue };
-            if self.blocked.contains(&id) {
-                self.server.handle_blocked(id);
-                continue;
+            if let Output::Transmit(id) = output {
+                self.write(id);
             }
-            let mut slices = [IoSlice::new(&[]); 4];
-            let count = self.server.transmit(id, &mut slices);
-            let bytes: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
-            self.server.handle_sent(id, bytes.len());
-            self.server.handle_postponed(id);
-            if !self.is_deaf {
-                self.written.entry(id).or_default().extend(bytes);
-            }
+        }
+    }
+
+    fn write(&mut self, id: PeerId) {
+        let mut slices = [IoSlice::new(&[]); 4];
+        let count = self.server.transmit(id, &mut slices);
+        let mut bytes: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+        let mut is_blocked = false;
+        if let Some(room) = self.rooms.get_mut(&id) {
+            is_blocked = *room < bytes.len();
+            bytes.truncate(*room);
+            *room -= bytes.len();
+        }
+        self.server.handle_sent(id, bytes.len());
+        match is_blocked {
+            true => self.server.handle_blocked(id),
+            false => self.server.handle_postponed(id),
+        }
+        if !self.is_deaf {
+            self.written.entry(id).or_default().extend(bytes);
         }
     }
 
