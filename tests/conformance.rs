@@ -1,276 +1,240 @@
 //! RFC 6455 for a server, section by section: each case at every split point, with the same
-//! result at each, and compared with tungstenite's own codec as an oracle.
+//! result at each, through the frame handler and through the whole server, and compared with
+//! tungstenite as an oracle. The tables are in conformance/cases.rs.
 
 mod common;
 
-use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+#[path = "conformance/cases.rs"]
+mod cases;
+#[path = "conformance/judges.rs"]
+mod judges;
 
+use cases::Case;
 use common::{House, chat, closing_code, handshake, masked};
-use hallway::limits::Limits;
-use hallway::wire::frame::{Decoder, Event};
-use tungstenite::Message;
-use tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
+use hallway::limits::{CLOSE_MS_MAX, Limits, REQUEST_BYTES_MAX, REQUEST_MS_MAX};
+use hallway::wire::frame::Event;
+use judges::{Answer, Said, Verdict};
 
-/// What a stream of frames comes to: what was said, and the code it fails with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Verdict {
-    said: Vec<String>,
-    failed: Option<u16>,
+/// Streams up to this long are cut everywhere; longer ones, whose payload is all the same, near
+/// their ends and every so often between.
+const CUT_EVERYWHERE_MAX: usize = 1_000;
+
+/// Where a stream is cut in two.
+fn cuts(bytes: &[u8]) -> Vec<usize> {
+    let len = bytes.len();
+    match len {
+        0..=CUT_EVERYWHERE_MAX => (1..len).collect(),
+        _ => (1..30).chain((30..len - 30).step_by(4_093)).chain(len - 30..len).collect(),
+    }
 }
 
-fn ok(said: &[&str]) -> Verdict {
-    Verdict { said: said.iter().map(|&one| one.to_owned()).collect(), failed: None }
-}
-
-fn fails(code: u16) -> Verdict {
-    Verdict { said: Vec::new(), failed: Some(code) }
-}
-
-/// Ours, with the stream cut into the given pieces.
-fn ours<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> Verdict {
-    let mut verdict = ok(&[]);
-    let mut decoder = Decoder::default();
-    for piece in pieces {
-        let mut piece = piece.to_vec();
-        let mut input = &mut piece[..];
-        loop {
-            match decoder.decode(&mut input, &Limits::default()) {
-                Ok(Some(event)) => verdict.said.push(name(&event)),
-                Ok(None) => break,
-                Err(error) => {
-                    verdict.failed = Some(error.close_code().into());
-                    return verdict;
-                }
-            }
+/// Runs `check` on every case in two pieces, cut in all ways, and in pieces of a few bytes.
+fn at_every_split(case: &Case, check: impl Fn(&[&[u8]], &str)) {
+    let Case { rule, bytes, .. } = case;
+    check(&[bytes], rule);
+    for cut in cuts(bytes) {
+        check(&[&bytes[..cut], &bytes[cut..]], &format!("{rule}, cut at {cut}"));
+    }
+    if bytes.len() <= CUT_EVERYWHERE_MAX {
+        for piece in 1..=3 {
+            let pieces: Vec<&[u8]> = bytes.chunks(piece).collect();
+            check(&pieces, &format!("{rule}, in pieces of {piece}"));
         }
     }
-    verdict
-}
-
-fn name(event: &Event<'_>) -> String {
-    match event {
-        Event::Text(text) => format!("text {text}"),
-        Event::Binary(bytes) => format!("binary {bytes:?}"),
-        Event::Ping(bytes) => format!("ping {bytes:?}"),
-        Event::Pong(bytes) => format!("pong {bytes:?}"),
-        Event::Close(code) => format!("close {:?}", code.map(u16::from)),
-    }
-}
-
-/// A stream that has some bytes to read and takes all that is written.
-struct Memory(VecDeque<u8>);
-
-impl Read for Memory {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.0.read(buffer)? {
-            0 => Err(io::ErrorKind::WouldBlock.into()),
-            len => Ok(len),
-        }
-    }
-}
-
-impl Write for Memory {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// tungstenite's: what was said, and whether the stream failed.
-fn oracle(bytes: &[u8]) -> (Vec<String>, bool) {
-    let limit = Limits::default().message_bytes_max as usize;
-    let config =
-        WebSocketConfig::default().max_message_size(Some(limit)).max_frame_size(Some(limit));
-    let stream = Memory(bytes.iter().copied().collect());
-    let mut socket = WebSocket::from_raw_socket(stream, Role::Server, Some(config));
-    let mut said = Vec::new();
-    loop {
-        match socket.read() {
-            Ok(Message::Text(text)) => said.push(format!("text {text}")),
-            Ok(Message::Binary(bytes)) => said.push(format!("binary {:?}", &bytes[..])),
-            Ok(Message::Ping(bytes)) => said.push(format!("ping {:?}", &bytes[..])),
-            Ok(Message::Pong(bytes)) => said.push(format!("pong {:?}", &bytes[..])),
-            Ok(Message::Close(frame)) => {
-                said.push(format!("close {:?}", frame.map(|frame| u16::from(frame.code))));
-            }
-            Ok(Message::Frame(_)) => {}
-            Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                return (said, false);
-            }
-            Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed) => {
-                return (said, false);
-            }
-            Err(_) => return (said, true),
-        }
-    }
-}
-
-/// One case: the section that it is about, the bytes, and what they come to.
-type Case = (&'static str, Vec<u8>, Verdict);
-
-/// Cases in which tungstenite judges differently, each for its reason.
-const DIFFERENCES: [(&str, &str); 3] = [
-    ("5.2 a length of 125 in 16 bits", "tungstenite takes any form of a length"),
-    ("5.2 a length of 65,535 in 64 bits", "tungstenite takes any form of a length"),
-    ("7.4.2 code 1005", "tungstenite reports it and answers with 1002"),
-];
-
-fn cases() -> Vec<Case> {
-    let mut cases: Vec<Case> = vec![
-        ("5.2 text", masked(0x81, b"hello"), ok(&["text hello"])),
-        ("5.2 empty text", masked(0x81, b""), ok(&["text "])),
-        ("5.2 binary", masked(0x82, &[1, 2]), ok(&["binary [1, 2]"])),
-        ("5.2 RSV1", masked(0xc1, b"x"), fails(1002)),
-        ("5.2 RSV2", masked(0xa1, b"x"), fails(1002)),
-        ("5.2 RSV3", masked(0x91, b"x"), fails(1002)),
-        ("5.2 a length of 126", masked(0x82, &[0; 126]), ok(&[&format!("binary {:?}", [0; 126])])),
-        ("5.2 a length of 125 in 16 bits", vec![0x82, 0xfe, 0, 125, 0, 0, 0, 0], fails(1002)),
-        (
-            "5.2 a length of 65,535 in 64 bits",
-            vec![0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff],
-            fails(1002),
-        ),
-        (
-            "5.2 a length with its highest bit set",
-            vec![0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-            fails(1002),
-        ),
-        (
-            "10.4 a length beyond all limits",
-            vec![0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0],
-            fails(1009),
-        ),
-        ("5.1 no mask", vec![0x81, 0x01, b'x'], fails(1002)),
-        (
-            "5.4 three fragments",
-            [masked(0x01, b"a"), masked(0x00, b"b"), masked(0x80, b"c")].concat(),
-            ok(&["text abc"]),
-        ),
-        (
-            "5.4 a ping and a pong between fragments",
-            [masked(0x01, b"a"), masked(0x89, b"?"), masked(0x8a, b"!"), masked(0x80, b"b")]
-                .concat(),
-            ok(&["ping [63]", "pong [33]", "text ab"]),
-        ),
-        ("5.4 a continuation of nothing", masked(0x80, b"x"), fails(1002)),
-        (
-            "5.4 a new text in a text",
-            [masked(0x01, b"a"), masked(0x81, b"b")].concat(),
-            fails(1002),
-        ),
-        ("5.4 a binary in a text", [masked(0x01, b"a"), masked(0x02, b"b")].concat(), fails(1002)),
-        ("5.5 a ping without FIN", masked(0x09, b""), fails(1002)),
-        ("5.5 a ping of 126 bytes", masked(0x89, &[0; 126]), fails(1002)),
-        ("5.5.1 a close without a body", masked(0x88, b""), ok(&["close None"])),
-        ("5.5.1 a close", masked(0x88, b"\x03\xe8bye"), ok(&["close Some(1000)"])),
-        ("5.5.1 a code without its second byte", masked(0x88, b"\x03"), fails(1002)),
-        ("5.5.1 a reason that is not UTF-8", masked(0x88, b"\x03\xe8\xff"), fails(1007)),
-        ("7.4.2 code 1005", masked(0x88, b"\x03\xed"), fails(1002)),
-        (
-            "5.6 the longest code point",
-            masked(0x81, "\u{10ffff}".as_bytes()),
-            ok(&["text \u{10ffff}"]),
-        ),
-        (
-            "8.1 a character cut by fragments",
-            [masked(0x01, b"\xe2\x82"), masked(0x80, b"\xac")].concat(),
-            ok(&["text €"]),
-        ),
-        ("8.1 a character cut by the end", masked(0x81, b"\xe2\x82"), fails(1007)),
-        ("8.1 a lone continuation byte", masked(0x81, b"a\x80"), fails(1007)),
-        ("8.1 an overlong form", masked(0x81, b"\xc0\xaf"), fails(1007)),
-        ("8.1 a surrogate", masked(0x81, b"\xed\xa0\x80"), fails(1007)),
-        ("8.1 beyond the last code point", masked(0x81, b"\xf4\x90\x80\x80"), fails(1007)),
-        ("8.1 no lead byte", masked(0x81, b"\xfe"), fails(1007)),
-    ];
-    for opcode in (0x3..=0x7).chain(0xb..=0xf) {
-        cases.push(("5.2 a reserved opcode", masked(0x80 | opcode, b""), fails(1002)));
-    }
-    cases
 }
 
 #[test]
-fn every_case_at_every_split_point() {
-    for (name, bytes, verdict) in cases() {
-        assert_eq!(ours([&bytes[..]]), verdict, "{name}");
-        assert_eq!(ours(bytes.chunks(1)), verdict, "{name}, byte by byte");
-        for cut in 1..bytes.len() {
-            assert_eq!(ours([&bytes[..cut], &bytes[cut..]]), verdict, "{name}, cut at {cut}");
-        }
+fn the_frame_handler_judges_every_case_at_every_split() {
+    for case in cases::all() {
+        at_every_split(&case, |pieces, which| {
+            assert_eq!(judges::decoder(pieces.iter().copied()).0, case.verdict, "{which}");
+        });
+    }
+}
+
+/// Section 8.1 asks for it where text is no UTF-8; here it holds for all faults.
+#[test]
+fn each_fault_is_seen_at_its_first_byte() {
+    for case in cases::all() {
+        let Some(expected) = case.judged_at else { continue };
+        let start = expected.saturating_sub(40);
+        let (head, tail) = case.bytes.split_at(start);
+        let pieces = std::iter::once(head).filter(|head| !head.is_empty()).chain(tail.chunks(1));
+        let (verdict, judged_at) = judges::decoder(pieces);
+        assert_eq!((verdict, judged_at), (case.verdict, expected), "{}", case.rule);
     }
 }
 
 #[test]
 fn the_oracle_agrees_but_where_it_is_known_to_differ() {
-    let mut wrong = Vec::new();
-    for (name, bytes, verdict) in cases() {
-        let same = oracle(&bytes) == (verdict.said.clone(), verdict.failed.is_some());
-        let difference = DIFFERENCES.iter().find(|(known, _)| *known == name);
-        if same == difference.is_some() {
-            wrong.push(format!("{name}: the oracle says {:?}, we {verdict:?}", oracle(&bytes)));
-        }
+    let (cases, differences) = (cases::all(), cases::differences());
+    for (rule, ..) in &differences {
+        assert_eq!(cases.iter().filter(|case| case.rule == *rule).count(), 1, "{rule} is a case");
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
-}
-
-#[test]
-fn close_codes() {
-    for code in (0..=5100).chain([65_535]) {
-        let allowed = matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999);
-        let bytes = masked(0x88, &u16::to_be_bytes(code));
-        let verdict = if allowed { ok(&[&format!("close {:?}", Some(code))]) } else { fails(1002) };
-        assert_eq!(ours([&bytes[..]]), verdict, "{code}");
-    }
-}
-
-#[test]
-fn the_server_answers_every_case_the_same_at_every_split() {
-    for (name, bytes, verdict) in cases() {
-        let answer = |pieces: &[&[u8]]| {
-            let mut house = House::new(Limits::default());
-            let id = house.join("alice");
-            house.take(id);
-            for piece in pieces {
-                house.send(id, piece);
+    for case in cases {
+        let oracle = judges::oracle(&case.bytes);
+        match differences.iter().find(|(rule, ..)| *rule == case.rule) {
+            Some((rule, expected, why)) => {
+                assert_eq!(oracle, *expected, "{rule}: {why}");
+                assert_ne!(oracle, case.verdict, "{rule} is no difference any more");
             }
-            house.take(id)
-        };
-        let whole = answer(&[&bytes]);
-        if let Some(code) = verdict.failed {
-            assert_eq!(closing_code(&whole), Some(code), "{name}");
-        }
-        for cut in 1..bytes.len() {
-            assert_eq!(answer(&[&bytes[..cut], &bytes[cut..]]), whole, "{name}, cut at {cut}");
+            None => assert_eq!(oracle, case.verdict, "{}", case.rule),
         }
     }
 }
 
+/// What an echo server answers to a stream with this verdict.
+fn echoed(verdict: &Verdict) -> Answer {
+    let mut answer = Answer::default();
+    for said in &verdict.said {
+        match said {
+            Said::Text(text) => answer.messages.push((1, text.clone().into_bytes())),
+            Said::Binary(bytes) => answer.messages.push((2, bytes.clone())),
+            Said::Ping(body) => answer.pongs.push(body.clone()),
+            Said::Pong(_) => {}
+            Said::Close(code) => answer.close = Some(close_body(*code)),
+        }
+    }
+    answer
+}
+
+/// The same code comes back (section 5.5.1), and no code where there was none.
+fn close_body(code: Option<u16>) -> Vec<u8> {
+    code.map_or_else(Vec::new, |code| code.to_be_bytes().to_vec())
+}
+
+/// A Close that answers a fault has a reason for people, which may be any.
+fn assert_answers(answer: &Answer, case: &Case, which: &str) {
+    let Some(code) = case.verdict.failed else {
+        return assert_eq!(*answer, echoed(&case.verdict), "{which}");
+    };
+    assert_eq!(answer.close_code(), Some(code), "{which}");
+    let expected = Answer { close: answer.close.clone(), failed: true, ..echoed(&case.verdict) };
+    assert_eq!(*answer, expected, "{which}");
+}
+
 #[test]
-fn binary_is_understood_by_nobody_here() {
+fn the_server_answers_every_case_at_every_split() {
+    for case in cases::all() {
+        at_every_split(&case, |pieces, which| {
+            assert_answers(&judges::echo(pieces.iter().copied()), &case, which);
+        });
+    }
+}
+
+/// Section 4.1: a client may send as soon as it has the answer; what it could not know yet it
+/// may have guessed. Whatever it sent, the answer to its handshake comes first.
+#[test]
+fn frames_in_the_segment_of_the_request_are_answered_after_it() {
+    for case in cases::all() {
+        assert_answers(&judges::echo_at_once(&case.bytes), &case, &case.rule);
+    }
+}
+
+/// The chat understands text only: a binary message is its own fault (section 7.4.1, 1003).
+#[test]
+fn the_chat_ends_every_case_the_same_at_every_split() {
+    for case in cases::all() {
+        let Verdict { said, failed } = &case.verdict;
+        let is_binary = said.iter().any(|said| matches!(said, Said::Binary(_)));
+        let whole = judges::chat([&case.bytes[..]]);
+        match (is_binary, failed, said.last()) {
+            (true, ..) => assert_eq!(whole.close_code(), Some(1003), "{}", case.rule),
+            (_, Some(code), _) => assert_eq!(whole.close_code(), Some(*code), "{}", case.rule),
+            (.., Some(Said::Close(code))) => {
+                assert_eq!(whole.close, Some(close_body(*code)), "{}", case.rule);
+            }
+            _ => assert_eq!(whole.close, None, "{}", case.rule),
+        }
+        at_every_split(&case, |pieces, which| {
+            assert_eq!(judges::chat(pieces.iter().copied()), whole, "{which}");
+        });
+    }
+}
+
+/// Section 7.4, code by code.
+#[test]
+fn every_close_code_is_allowed_or_not() {
+    for code in 0..=u16::MAX {
+        let is_allowed = matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999);
+        let bytes = masked(0x88, &code.to_be_bytes());
+        let (verdict, _) = judges::decoder([&bytes[..]]);
+        match is_allowed {
+            true => assert_eq!(verdict.said, [Said::Close(Some(code))], "{code}"),
+            false => assert_eq!((verdict.said, verdict.failed), (Vec::new(), Some(1002)), "{code}"),
+        }
+        let theirs = Said::Close(Some(if is_allowed { code } else { 1002 }));
+        assert_eq!(judges::oracle(&bytes).said, [theirs], "{code}");
+    }
+}
+
+/// Section 8.1: each lead byte with followers at and beside the bounds of what may follow it.
+#[test]
+fn every_lead_byte_is_judged_with_what_follows_it() {
+    let mut sequences: Vec<[u8; 3]> = Vec::new();
+    for lead in 0x80..=0xff_u8 {
+        for second in [0x00, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xff] {
+            for third in [0x00, 0x7f, 0x80, 0xbf, 0xc0, 0xff] {
+                sequences.push([lead, second, third]);
+            }
+        }
+    }
+    for sequence in sequences {
+        let bytes = masked(0x81, &sequence);
+        let expected = judges::oracle(&bytes);
+        assert_eq!(judges::decoder([&bytes[..]]).0, expected, "{sequence:02x?}");
+        assert_eq!(judges::decoder(bytes.chunks(1)).0, expected, "{sequence:02x?} byte by byte");
+    }
+}
+
+/// Section 5.5.1 and 7.1.1: a client that closes gets its code back, and then the connection
+/// ends, at its hand or, where it does nothing, at the server's.
+#[test]
+fn a_close_of_the_client_is_answered_and_ends_the_connection() {
+    for client_ends in [true, false] {
+        let mut house = House::new(Limits::default());
+        let id = house.join("alice");
+        house.take(id);
+        house.send(id, &masked(0x88, b"\x0f\xa0bye"));
+        assert_eq!(house.take(id), b"\x88\x02\x0f\xa0");
+        assert!(house.server.is_finished(id), "the sending direction can be shut down");
+        assert_eq!(house.server.peers(), 1, "the client may be the first to leave");
+        match client_ends {
+            true => house.server.handle_eof(id, house.now),
+            false => house.at(house.now.mono_ms + CLOSE_MS_MAX),
+        }
+        house.flush();
+        assert_eq!(house.server.peers(), 0);
+    }
+}
+
+/// Section 7.1.2: the server closes, the client answers, and nothing more is said.
+#[test]
+fn a_close_of_the_server_waits_for_the_answer() {
     let mut house = House::new(Limits::default());
     let id = house.join("alice");
-    house.send(id, &masked(0x82, b"x"));
-    assert_eq!(closing_code(&house.take(id)), Some(1003));
+    house.take(id);
+    house.server.drain(house.now);
+    house.flush();
+    assert_eq!(closing_code(&house.take(id)), Some(1001));
+    house.send(id, &[chat("late"), masked(0x89, b"?"), masked(0x88, b"\x03\xe9")].concat());
+    assert!(house.take(id).is_empty(), "a Close is the last, also before the answer to it");
+    house.server.handle_eof(id, house.now);
+    house.flush();
+    assert_eq!(house.server.peers(), 0);
 }
 
+/// Section 7.1.7: after a fault nothing is read any more.
 #[test]
-fn the_first_frame_may_come_with_the_request() {
-    let bytes = [handshake("username=alice", "").into_bytes(), chat("early")].concat();
-    for cut in 0..=bytes.len() {
-        let mut house = House::new(Limits::default());
-        let id = house.connect();
-        house.send(id, &bytes[..cut]);
-        house.send(id, &bytes[cut..]);
-        let text = house.text(id);
-        assert!(
-            text.starts_with("HTTP/1.1 101 ") && text.contains("early"),
-            "cut at {cut}: {text}"
-        );
-    }
+fn nothing_is_understood_after_a_fault() {
+    let mut house = House::new(Limits::default());
+    let (alice, bob) = (house.join("alice"), house.join("bob"));
+    house.take(bob);
+    house.send(alice, &[masked(0xc1, b"x"), chat("ghost"), masked(0x89, b"?")].concat());
+    house.send(alice, &chat("ghost"));
+    assert_eq!(closing_code(&house.take(alice)), Some(1002));
+    let heard = house.text(bob);
+    assert!(heard.contains("alice left") && !heard.contains("ghost"), "{heard}");
 }
 
 #[test]
@@ -285,27 +249,185 @@ fn nothing_is_said_after_a_close() {
     assert!(heard.contains("alice left") && !heard.contains("ghost"), "{heard}");
 }
 
+/// Section 5.5.3: of Pings that a Pong could not answer in time, the last is, and no older one
+/// after it.
+#[test]
+fn the_latest_ping_is_answered_where_the_client_does_not_read() {
+    let mut house = House::new(Limits::default());
+    let id = house.join("alice");
+    house.take(id);
+    house.block(id);
+    for body in b"12345" {
+        house.send(id, &masked(0x89, &[*body]));
+    }
+    house.unblock(id);
+    let stream = house.take(id);
+    let bodies: Vec<u8> = stream.chunks(3).map(|pong| pong[2]).collect();
+    assert!(bodies.is_sorted() && bodies.ends_with(b"5") && bodies.len() <= 2, "{stream:02x?}");
+}
+
+/// Section 4.2.1, check by check: what is put in the place of what, the status, and a line of
+/// the answer.
+const HANDSHAKES: &[(&str, &str, &str, &str)] = &[
+    ("", "", "101", "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+    ("websocket", "WebSocket", "101", "Upgrade: websocket"),
+    ("Connection: Upgrade", "Connection: keep-alive, upgrade", "101", "Connection: Upgrade"),
+    ("Host: box", "Host: box\r\nSec-WebSocket-Protocol: other", "101", ""),
+    ("Host: box", "Host: box\r\nSec-WebSocket-Extensions: permessage-deflate", "101", ""),
+    ("GET", "POST", "405", "Allow: GET"),
+    ("HTTP/1.1", "HTTP/1.0", "505", ""),
+    ("HTTP/1.1", "HTTP/2.0", "505", ""),
+    ("Host: box\r\n", "", "400", "Host is missing"),
+    ("Upgrade: websocket\r\n", "", "426", "Upgrade: websocket"),
+    ("Upgrade: websocket", "Upgrade: h2c", "426", "Upgrade: websocket"),
+    ("Connection: Upgrade\r\n", "", "426", "Upgrade: websocket"),
+    ("Connection: Upgrade", "Connection: close", "426", "Upgrade: websocket"),
+    ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ", "400", "16 bytes"),
+    ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZTE=", "400", "16 bytes"),
+    ("dGhlIHNhbXBsZSBub25jZQ==", "", "400", "Sec-WebSocket-Key is empty"),
+    ("Sec-WebSocket-Key", "X", "400", "Sec-WebSocket-Key is missing"),
+    ("Version: 13", "Version: 8", "426", "Sec-WebSocket-Version: 13"),
+    ("Sec-WebSocket-Version: 13\r\n", "", "400", "Sec-WebSocket-Version is missing"),
+    ("Host: box", "Host: box\r\nContent-Length: 1", "400", "no body"),
+    ("Host: box", "Host : box", "400", "not an HTTP request"),
+    ("Host: box", "Host: box\r\nOrigin: http://evil.example", "403", "--origin"),
+    ("/chat?", "/elsewhere?", "404", ""),
+];
+
+/// What the server writes to a connection that sends these pieces.
+fn written(pieces: &[&[u8]]) -> (House, Vec<u8>) {
+    let mut house = House::new(Limits::default());
+    let id = house.connect();
+    for piece in pieces {
+        house.send(id, piece);
+    }
+    let stream = house.take(id);
+    (house, stream)
+}
+
+#[test]
+fn each_fault_of_a_handshake_has_its_answer_at_every_split() {
+    for (what, with, status, line) in HANDSHAKES {
+        let good = handshake("username=alice", "");
+        assert!(good.contains(what), "{what}");
+        let request = good.replacen(what, with, 1).into_bytes();
+        let (house, whole) = written(&[&request]);
+        let text = String::from_utf8_lossy(&whole);
+        let start = format!("HTTP/1.1 {status} ");
+        assert!(text.starts_with(&start) && text.contains(line), "{what} → {with}: {text}");
+        assert_eq!(house.server.members("lobby"), usize::from(*status == "101"));
+        for cut in 1..request.len() {
+            let (_, cut_in_two) = written(&[&request[..cut], &request[cut..]]);
+            assert_eq!(cut_in_two, whole, "{what} → {with}, cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_request_is_refused_before_it_ends() {
+    for (bytes, status) in [
+        (b"\x16\x03\x01\x02\x00\x01".to_vec(), "400"),
+        (b"\r\n".to_vec(), "400"),
+        (vec![b'G'; REQUEST_BYTES_MAX], "431"),
+    ] {
+        let (_, answer) = written(&[&bytes]);
+        assert!(answer.starts_with(format!("HTTP/1.1 {status} ").as_bytes()));
+    }
+}
+
+#[test]
+fn a_request_that_never_ends_is_given_up() {
+    let mut house = House::new(Limits::default());
+    let (silent, slow) = (house.connect(), house.connect());
+    let start = house.now.mono_ms;
+    for second in 0..REQUEST_MS_MAX / 1_000 {
+        house.at(start + second * 1_000);
+        house.send(slow, b"G");
+    }
+    assert!(house.take(slow).is_empty());
+    house.at(start + REQUEST_MS_MAX);
+    assert!(house.take(slow).starts_with(b"HTTP/1.1 408 "), "however it is dripped");
+    assert!(house.take(silent).is_empty(), "who never asked gets no answer");
+}
+
+#[test]
+fn the_first_frame_may_come_with_the_request_at_every_split() {
+    let bytes = [handshake("username=alice", "").into_bytes(), chat("early")].concat();
+    for cut in 0..=bytes.len() {
+        let (_, stream) = written(&[&bytes[..cut], &bytes[cut..]]);
+        let text = String::from_utf8_lossy(&stream);
+        assert!(
+            text.starts_with("HTTP/1.1 101 ") && text.contains("early"),
+            "cut at {cut}: {text}"
+        );
+    }
+}
+
+/// Marsaglia's xorshift, from a seed.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.next().to_be_bytes()[0]).collect()
+    }
+
+    /// Frames whose headers are mostly right, so that the noise gets further.
+    fn frames(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for _ in 0..8 {
+            let first =
+                [0x81, 0x01, 0x80, 0x89, 0x8a, 0x88, 0x82, 0x00][(self.next() % 8) as usize];
+            let len = (self.next() % 130) as usize;
+            bytes.extend(masked(first, &self.bytes(len)));
+        }
+        bytes
+    }
+}
+
 #[test]
 fn three_hundred_connections_of_random_bytes_change_nothing_for_two_who_chat() {
     let mut house = House::new(Limits::default());
     let (alice, bob) = (house.join("alice"), house.join("bob"));
-    let mut state = 1_u64;
-    let mut random = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (state >> 56) as u8
-    };
+    house.take(alice);
+    house.take(bob);
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for number in 0..300 {
-        // Half of them get as far as a handshake.
-        let id = if number % 2 == 0 { house.connect() } else { house.join("noise") };
-        let noise: Vec<u8> = (0..200).map(|_| random()).collect();
-        house.send(id, &noise);
+        let id = house.connect();
+        // A third never speaks HTTP; the others get into a room, another than the two's.
+        if number % 3 > 0 {
+            house.send(id, handshake("room=noise", "").as_bytes());
+        }
+        let noise = if number % 3 == 1 { random.bytes(400) } else { random.frames() };
+        for piece in noise.chunks((random.next() % 60) as usize + 1) {
+            house.send(id, piece);
+        }
+        assert!(house.take(alice).is_empty() && house.take(bob).is_empty(), "nobody notices");
         house.send(alice, &chat(&format!("m{number}")));
-        house.server.handle_closed(id, house.now);
-        house.flush();
+        let (echo, heard) = (house.take(alice), house.take(bob));
+        assert_eq!(echo, heard);
+        assert!(String::from_utf8_lossy(&heard).contains(&format!("\"m{number}\"")));
+        if number % 2 == 0 {
+            house.server.handle_closed(id, house.now);
+            house.flush();
+        }
     }
-    let heard = house.text(bob);
-    let order: Vec<usize> = (0..300)
-        .map(|number| heard.find(&format!("\"m{number}\"")).expect("every message arrives"))
-        .collect();
-    assert!(order.is_sorted());
+    assert_eq!(house.server.members("lobby"), 2);
+}
+
+/// A message that lies whole in the input is not copied; one that comes in pieces is, and the
+/// two read the same.
+#[test]
+fn a_message_is_borrowed_where_it_can_be() {
+    let mut bytes = masked(0x81, b"hello");
+    let mut input = &mut bytes[..];
+    let mut decoder = hallway::wire::frame::Decoder::default();
+    let event = decoder.decode(&mut input, &Limits::default());
+    assert!(matches!(event, Ok(Some(Event::Text(std::borrow::Cow::Borrowed("hello"))))));
 }
