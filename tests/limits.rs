@@ -481,3 +481,13 @@ fn large_rooms_are_told_counts_only() {
     house.join("c");
     assert_eq!(&house.take(first)[2..], br#"{"type":"userCount","payload":{"count":3}}"#);
 }
+
+#[test]
+fn a_thousand_faults_in_one_segment_are_all_answered_to_who_reads() {
+    let mut house = House::new(Limits { rate_per_second: 0, ..Limits::default() });
+    let id = house.join("alice");
+    house.take(id);
+    house.send(id, &masked(0x81, b"no JSON").repeat(1000));
+    assert_eq!(house.text(id).matches("not JSON: ").count(), 1000);
+    assert_eq!(house.server.counters().too_slow, 0);
+}

@@ -250,11 +250,12 @@ impl Hub {
         }
     }
 
-    /// A frame for one peer alone, in the order of events: into the turn of its room where that
-    /// has begun, into its queue otherwise.
+    /// A frame for one peer alone, in the order of events: into the turn of its room, which it
+    /// helps to fill, so that no number of faults in one segment overflows a queue whose reader
+    /// keeps up; into its queue where it is in no room.
     fn aside(&mut self, id: PeerId, frame: Frame, last: bool) {
         match self.rooms.member_and_room(id) {
-            Some((member, room)) if !room.turn.is_empty() => {
+            Some((member, room)) => {
                 let dialect = member.dialect;
                 let here = room.turn.bytes(dialect).len();
                 let before = std::mem::replace(&mut member.from, here)..here;
@@ -262,7 +263,7 @@ impl Hub {
                 let key = member.room;
                 self.touch(key);
             }
-            _ => self.push_aside(id, frame, last),
+            None => self.push_aside(id, frame, last),
         }
     }
 
@@ -277,11 +278,15 @@ impl Hub {
 
     /// Gives each member its part of a turn, and each aside to the peer that it is for.
     ///
-    /// Work: constant for each member and aside, but for a member that came in during the turn.
+    /// Work: constant for each aside, and for each member where the room has said anything; but
+    /// linear in the frames for a member that came in during the turn.
     fn hand_out(&mut self, key: RoomKey, sealed: Sealed) {
         for Aside { to, dialect, before, frame, last } in sealed.asides {
             self.push_part(to, &sealed.parts[dialect.index()], before);
             self.push_aside(to, frame, last);
+        }
+        if sealed.parts.iter().all(|part| part.bytes.is_empty()) {
+            return;
         }
         let Some(room) = self.rooms.get_mut(key) else { return };
         let members = std::mem::take(&mut room.members);

@@ -46,6 +46,7 @@ pub(super) struct Sealed {
 pub(super) struct Turn {
     streams: [Stream; Dialect::ALL.len()],
     asides: Vec<Aside>,
+    aside_bytes: usize,
     json: Vec<u8>,
 }
 
@@ -81,6 +82,7 @@ impl Turn {
 
     /// Adds a frame for one peer after the part `before` of the turn.
     pub(super) fn aside(&mut self, aside: Aside) {
+        self.aside_bytes += aside.frame.len();
         self.asides.push(aside);
     }
 
@@ -95,9 +97,10 @@ impl Turn {
     }
 
     /// Whether it must go out before anything else happens: it has to fit into the empty queue
-    /// of a reader who keeps up.
+    /// of a reader who keeps up, even if all asides are that reader's.
     pub(super) fn is_full(&self, limits: &Limits) -> bool {
-        let bytes = self.streams.iter().map(|stream| stream.bytes.len()).max().unwrap_or_default();
+        let longest = self.streams.iter().map(|stream| stream.bytes.len()).max();
+        let bytes = longest.unwrap_or_default() + self.aside_bytes;
         self.frames() + TURN_FRAMES_SPARE as usize > limits.queue_frames_max as usize
             || bytes + limits.turn_bytes_spare() as usize > limits.queue_bytes_max as usize
     }
@@ -115,6 +118,7 @@ impl Turn {
     /// Ends the turn. The next one begins empty, with as much capacity as an ordinary one needs.
     pub(super) fn seal(&mut self) -> Sealed {
         self.json.shrink_to(SCRATCH_BYTES_KEPT);
+        self.aside_bytes = 0;
         let parts = self.streams.each_mut().map(Stream::seal);
         Sealed { parts, asides: std::mem::take(&mut self.asides) }
     }

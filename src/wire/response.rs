@@ -11,8 +11,8 @@ pub struct Refusal {
     pub status: u16,
     /// A sentence for whoever reads the answer: what, why, what to do.
     pub text: Cow<'static, str>,
-    /// A header field that the status demands.
-    pub field: Option<(&'static str, Cow<'static, str>)>,
+    /// Header fields that the status demands.
+    pub fields: Vec<(&'static str, Cow<'static, str>)>,
     /// Whether the answer goes without its body, to a HEAD request.
     pub head_only: bool,
 }
@@ -20,18 +20,19 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal without a header field of its own.
     pub fn new(status: u16, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, text: text.into(), field: None, head_only: false }
+        Self { status, text: text.into(), fields: Vec::new(), head_only: false }
     }
 
-    /// The same with a header field.
-    pub fn with(self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
-        Self { field: Some((name, value.into())), ..self }
+    /// The same with one more header field.
+    pub fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.fields.push((name, value.into()));
+        self
     }
 
     /// The bytes for the wire.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut fields = String::new();
-        if let Some((name, value)) = &self.field {
+        for (name, value) in &self.fields {
             push_field(&mut fields, name, value);
         }
         let body = format!("{}\n", self.text);

@@ -202,6 +202,7 @@ fn handshake(
     let host = fields.single("Host")?;
     if fields.single("Sec-WebSocket-Version")? != WEBSOCKET_VERSION {
         return Err(Refusal::new(426, "this server speaks WebSocket version 13")
+            .with("Upgrade", "websocket")
             .with("Sec-WebSocket-Version", "13"));
     }
     let key = fields.single("Sec-WebSocket-Key")?;
@@ -397,7 +398,8 @@ mod tests {
     #[test]
     fn a_refused_version_names_the_one_spoken() {
         let refusal = parse(HANDSHAKE.replace(": 13", ": 8").as_bytes()).unwrap_err();
-        assert_eq!(refusal.field, Some(("Sec-WebSocket-Version", "13".into())));
+        let fields = [("Upgrade", "websocket".into()), ("Sec-WebSocket-Version", "13".into())];
+        assert_eq!(refusal.fields, fields, "RFC 9110, section 15.5.22, and RFC 6455, section 4.4");
     }
 
     #[test]
