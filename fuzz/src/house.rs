@@ -1,0 +1,213 @@
+//! The server, with sockets that take as much as they are told to, and a clock that is moved by
+//! hand: what the reactor does, without a machine.
+
+use std::io::IoSlice;
+
+use hallway::clock::Now;
+use hallway::hub::PeerId;
+use hallway::limits::{CLOSE_MS_MAX, DRAIN_MS_MAX, KEEPALIVE_SLICES, Limits, REQUEST_MS_MAX};
+use hallway::server::{Output, Server};
+
+/// Calls without progress after which the server is said to spin.
+const CALLS_MAX: usize = 100_000;
+
+/// The client's end of a connection.
+#[derive(Debug)]
+pub struct Socket {
+    pub id: PeerId,
+    /// Which connection this is, counted from the first.
+    pub serial: usize,
+    /// Bytes that it still takes.
+    pub takes: usize,
+    /// What has been written to it.
+    pub stream: Vec<u8>,
+    opened_ms: u64,
+    heard_ms: u64,
+    finished_ms: Option<u64>,
+}
+
+/// The server and its sockets.
+#[derive(Debug)]
+pub struct House {
+    pub server: Server,
+    pub now: Now,
+    limits: Limits,
+    /// Open sockets by slot.
+    pub sockets: Vec<Option<Socket>>,
+    /// Sockets that the server has closed.
+    pub closed: Vec<Socket>,
+    connections: usize,
+}
+
+impl House {
+    pub fn new(server: Server, limits: &Limits, slots: usize) -> Self {
+        // The longest that a fuzzer can make a run last is far from the end of the clock.
+        let now = Now { mono_ms: 1_000, unix_ms: 1_700_000_000_000, utc_offset_s: 3_600 };
+        let sockets = (0..slots).map(|_| None).collect();
+        let (closed, connections) = Default::default();
+        Self { server, now, limits: limits.clone(), sockets, closed, connections }
+    }
+
+    /// A new connection in a free slot; its serial number, where there was a place for it.
+    pub fn connect(&mut self, slot: usize, takes: usize) -> Option<usize> {
+        if self.sockets[slot].is_some() {
+            return None;
+        }
+        let id = self.server.accept(u32::try_from(slot).expect("few slots"), None, self.now)?;
+        self.connections += 1;
+        let (opened_ms, heard_ms) = (self.now.mono_ms, self.now.mono_ms);
+        let serial = self.connections;
+        let (stream, finished_ms) = Default::default();
+        self.sockets[slot] =
+            Some(Socket { id, serial, takes, stream, opened_ms, heard_ms, finished_ms });
+        Some(serial)
+    }
+
+    pub fn id(&self, slot: usize) -> Option<PeerId> {
+        self.sockets[slot].as_ref().map(|socket| socket.id)
+    }
+
+    /// Hands in what arrives from a client; a turn goes out in between only where it must.
+    pub fn arrive(&mut self, slot: usize, bytes: &[u8]) {
+        let Some(id) = self.id(slot) else { return };
+        let mut bytes = bytes.to_vec();
+        let mut rest = &mut bytes[..];
+        for calls in 0.. {
+            if let Some(socket) = &mut self.sockets[slot] {
+                socket.heard_ms = self.now.mono_ms;
+            }
+            let taken = self.server.handle_input(id, rest, self.now);
+            rest = &mut rest[taken..];
+            if rest.is_empty() || self.id(slot) != Some(id) {
+                return;
+            }
+            assert!(calls < CALLS_MAX, "input is never taken");
+            self.turn();
+        }
+    }
+
+    /// The client takes `more` bytes.
+    pub fn read(&mut self, slot: usize, more: usize) {
+        if let Some(socket) = &mut self.sockets[slot] {
+            socket.takes = socket.takes.saturating_add(more);
+            self.server.handle_writable(socket.id);
+        }
+    }
+
+    /// Does all that is due now.
+    pub fn turn(&mut self) {
+        for calls in 0.. {
+            self.server.handle_timeout(self.now);
+            while let Some(output) = self.server.poll_output(self.now) {
+                match output {
+                    Output::Transmit(id) => self.write(id),
+                    Output::Close(id) => self.close(id),
+                }
+            }
+            assert!(!self.server.has_output(), "all has been said");
+            // A deadline may have had to wait for a full turn.
+            match self.server.poll_timeout() {
+                Some(at) if at <= self.now.mono_ms && !self.server.is_drained(self.now) => {}
+                _ => break,
+            }
+            assert!(calls < CALLS_MAX, "a deadline is never met");
+        }
+        self.server.check_invariants();
+        self.check_deadlines();
+    }
+
+    /// Moves the clock, deadline by deadline, as the reactor sleeps.
+    pub fn pass(&mut self, ms: u64) {
+        let until = self.now.mono_ms + ms;
+        for calls in 0.. {
+            self.turn();
+            match self.server.poll_timeout() {
+                Some(at) if at <= until && !self.server.is_drained(self.now) => self.set_time(at),
+                _ => break,
+            }
+            assert!(calls < CALLS_MAX, "the server wakes up all the time");
+        }
+        self.set_time(until);
+        self.turn();
+    }
+
+    fn set_time(&mut self, mono_ms: u64) {
+        let passed = mono_ms - self.now.mono_ms;
+        self.now.mono_ms = mono_ms;
+        self.now.unix_ms += i64::try_from(passed).expect("a short time");
+    }
+
+    fn write(&mut self, id: PeerId) {
+        let socket = self.sockets[id.slot()].as_mut().filter(|socket| socket.id == id);
+        let socket = socket.expect("only who is there is written to");
+        let mut slices = [IoSlice::new(&[]); 4];
+        let count = self.server.transmit(id, &mut slices);
+        assert!(count > 0, "who is to be written to has something to get");
+        let all: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+        let len = all.len().min(socket.takes);
+        socket.takes -= len;
+        socket.stream.extend_from_slice(&all[..len]);
+        self.server.handle_sent(id, len);
+        if len < all.len() {
+            self.server.handle_blocked(id);
+        } else {
+            self.server.handle_postponed(id);
+        }
+        if self.server.is_finished(id) {
+            socket.finished_ms.get_or_insert(self.now.mono_ms);
+        }
+    }
+
+    fn close(&mut self, id: PeerId) {
+        let socket = self.sockets[id.slot()].take().filter(|socket| socket.id == id);
+        self.closed.push(socket.expect("a socket is closed once"));
+    }
+
+    /// Nobody overstays: neither who never completes a request, nor who is silent, nor who has
+    /// been told the last.
+    fn check_deadlines(&self) {
+        if self.server.is_drained(self.now) {
+            return;
+        }
+        let slice = self.limits.ping_ms / KEEPALIVE_SLICES;
+        let silent_max = (self.limits.silence_ms_max() + 2 * slice).max(2 * REQUEST_MS_MAX);
+        let closing_max = REQUEST_MS_MAX.max(CLOSE_MS_MAX).max(DRAIN_MS_MAX);
+        for socket in self.sockets.iter().flatten() {
+            let since = |ms: u64| self.now.mono_ms - ms;
+            if socket.stream.is_empty() && socket.takes > 0 {
+                assert!(since(socket.opened_ms) < REQUEST_MS_MAX, "a request has one deadline");
+            }
+            if self.limits.ping_ms > 0 {
+                assert!(since(socket.heard_ms) < silent_max, "the silent are dropped");
+            }
+            if let Some(finished_ms) = socket.finished_ms {
+                assert!(since(finished_ms) < closing_max, "a closing has a deadline");
+            }
+        }
+    }
+}
+
+/// A handshake for `/chat?query`, with header lines besides the ones that it needs.
+pub fn handshake(query: &str, fields: &str) -> Vec<u8> {
+    format!(
+        "GET /chat?{query} HTTP/1.1\r\nHost: box\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{fields}\r\n"
+    )
+    .into_bytes()
+}
+
+/// A frame as a client sends it.
+pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+    let mut bytes = vec![first];
+    match u16::try_from(payload.len()).expect("a short frame") {
+        len @ 0..=125 => bytes.push(0x80 | len.to_be_bytes()[1]),
+        len => {
+            bytes.push(0x80 | 126);
+            bytes.extend(len.to_be_bytes());
+        }
+    }
+    bytes.extend(KEY);
+    bytes.extend(payload.iter().enumerate().map(|(at, byte)| byte ^ KEY[at % 4]));
+    bytes
+}

@@ -1,0 +1,194 @@
+//! One connection from its first byte to its last, with deadlines and limits moving, twice: once
+//! as it comes, once in the smallest pieces.
+
+use hallway::limits::Limits;
+use hallway::server::Server;
+
+use crate::house::{House, handshake, masked};
+use crate::input::Input;
+use crate::stream::{self, Stream};
+
+/// Bytes of input beyond which a run says nothing new.
+const INPUT_BYTES_MAX: usize = 2 * 1024;
+
+/// Bytes that are handed in one by one, before the pieces get longer: each costs a turn.
+const DRIPPED_BYTES_MAX: usize = 400;
+
+/// Bytes of the pieces after that; not a multiple of anything in a frame.
+const PIECE_BYTES: usize = 13;
+
+/// How long time stands still or moves, in milliseconds.
+const PAUSES: [u64; 8] = [0, 1, 999, 2_000, 9_999, 10_000, 30_001, 76_000];
+
+/// How the run goes: which server, and under which limits.
+struct Run {
+    limits: Limits,
+    is_echo: bool,
+}
+
+/// What came of a run.
+struct Outcome {
+    stream: Option<Stream>,
+    is_open: bool,
+    /// Whether the client has ever kept the server waiting.
+    was_slow: bool,
+    too_slow: u64,
+}
+
+/// Target `peer`. Three bytes choose the limits; then operations, each a letter and what it needs.
+pub fn peer(data: &[u8]) {
+    let data = &data[..data.len().min(INPUT_BYTES_MAX)];
+    let mut input = Input::new(data);
+    let kind = input.byte();
+    let limits = Limits {
+        queue_frames_max: input.one_of(&[256, 8]),
+        message_bytes_max: input.one_of(&[16 * 1024, 300]),
+        text_bytes_max: [200, 20][usize::from(kind >> 1 & 1)],
+        rate_per_second: [50, 0, 2][usize::from(kind >> 2) % 3],
+        burst: [1000, 2][usize::from(kind >> 4 & 1)],
+        ping_ms: [30_000, 0, 1_000][usize::from(kind >> 5) % 3],
+        history_frames_max: 3,
+        fragments_max: 20,
+        ..Limits::default()
+    };
+    limits.check().expect("coherent limits");
+    let run = Run { limits, is_echo: kind & 1 == 1 };
+    let operations = input.rest();
+    let whole = run.go(operations, None);
+    let dripped = run.go(operations, Some(DRIPPED_BYTES_MAX));
+    compare(&run, &whole, &dripped);
+}
+
+/// Cutting the input changes nothing but which of several Pings are answered, and when.
+fn compare(run: &Run, whole: &Outcome, dripped: &Outcome) {
+    let was_slow = whole.was_slow || dripped.was_slow;
+    if !was_slow && !run.is_echo {
+        assert_eq!((whole.too_slow, dripped.too_slow), (0, 0), "who reads all is not too slow");
+    }
+    // How much of a queue an overflow leaves depends on what has been written before.
+    if whole.too_slow + dripped.too_slow > 0 {
+        return;
+    }
+    assert_eq!(whole.is_open, dripped.is_open, "the cut changes who stays");
+    match (&whole.stream, &dripped.stream) {
+        (Some(whole), Some(dripped)) => {
+            assert_eq!(whole.status, dripped.status);
+            let (frames, others) = (whole.said(), dripped.said());
+            let common = frames.len().min(others.len());
+            assert_eq!(frames[..common], others[..common], "the cut changes what is said");
+            if !was_slow {
+                assert_eq!(frames.len(), others.len(), "the cut changes how much is said");
+                assert_eq!(whole.pongs(), dripped.pongs());
+            }
+        }
+        (whole, dripped) => assert!(was_slow || (whole.is_none() && dripped.is_none())),
+    }
+}
+
+impl Run {
+    fn go(&self, operations: &[u8], mut dripping: Option<usize>) -> Outcome {
+        let server = match self.is_echo {
+            true => Server::echo(self.limits.clone()),
+            false => Server::new(self.limits.clone()),
+        };
+        let mut house = House::new(server, &self.limits, 1);
+        house.connect(0, usize::MAX);
+        let mut input = Input::new(operations);
+        let mut was_slow = false;
+        while !input.is_empty() {
+            let bytes = match input.byte() {
+                b'h' => Some(request(input.byte())),
+                b'f' => {
+                    let (first, len) = (input.byte(), input.byte());
+                    Some(masked(first, input.take(len.into())))
+                }
+                b'b' => {
+                    let len = input.byte();
+                    Some(input.take(len.into()).to_vec())
+                }
+                b'm' => Some(chat(&mut input)),
+                other => {
+                    was_slow |= step(&mut house, other, &mut input);
+                    None
+                }
+            };
+            if let Some(bytes) = bytes {
+                arrive(&mut house, &bytes, &mut dripping);
+            }
+        }
+        outcome(house, was_slow)
+    }
+}
+
+fn request(choice: u8) -> Vec<u8> {
+    match choice % 4 {
+        0 => handshake("username=a", ""),
+        1 => handshake("username=a", "Sec-WebSocket-Protocol: hallway.v2\r\n"),
+        2 => b"GET /health HTTP/1.1\r\n\r\n".to_vec(),
+        _ => b"GET / HTTP/1.1\r\nAccept-Encoding: gzip\r\n\r\n".to_vec(),
+    }
+}
+
+fn chat(input: &mut Input<'_>) -> Vec<u8> {
+    let count = usize::from(input.byte());
+    let text =
+        format!(r#"{{"type":"chatMessage","payload":{{"message":"{}"}}}}"#, "x".repeat(count));
+    masked(0x81, text.as_bytes())
+}
+
+/// Hands a segment in, whole or in pieces of which the first `dripping` bytes are the shortest.
+fn arrive(house: &mut House, bytes: &[u8], dripping: &mut Option<usize>) {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let len = match dripping {
+            None => rest.len(),
+            Some(0) => PIECE_BYTES.min(rest.len()),
+            Some(left) => {
+                *left -= 1;
+                1
+            }
+        };
+        let (piece, others) = rest.split_at(len);
+        house.arrive(0, piece);
+        house.turn();
+        rest = others;
+    }
+}
+
+/// What happens but for input; whether the client keeps the server waiting.
+fn step(house: &mut House, operation: u8, input: &mut Input<'_>) -> bool {
+    match operation {
+        b't' => house.pass(input.one_of(&PAUSES)),
+        b'e' => {
+            if let Some(id) = house.id(0) {
+                house.server.handle_eof(id, house.now);
+            }
+        }
+        b'd' => house.server.drain(house.now),
+        b's' => {
+            let takes = input.byte().into();
+            if let Some(socket) = &mut house.sockets[0] {
+                socket.takes = takes;
+            }
+            return true;
+        }
+        b'r' => {
+            let more = input.byte();
+            house.read(0, if more == u8::MAX { usize::MAX } else { more.into() });
+        }
+        _ => {}
+    }
+    house.turn();
+    false
+}
+
+fn outcome(mut house: House, was_slow: bool) -> Outcome {
+    house.read(0, usize::MAX);
+    house.turn();
+    let too_slow = house.server.counters().too_slow;
+    let open = house.sockets.pop().flatten();
+    let is_open = open.is_some();
+    let socket = open.or_else(|| house.closed.pop()).expect("one socket");
+    let stream = stream::read(&socket.stream, is_open);
+    Outcome { stream, is_open, was_slow, too_slow }
+}

@@ -1,0 +1,255 @@
+//! Several clients in two rooms, and a shadow that knows what each of them may have seen.
+
+use std::collections::BTreeMap;
+
+use hallway::limits::Limits;
+use hallway::server::Server;
+use serde_json::Value;
+
+use crate::house::{House, Socket, handshake, masked};
+use crate::input::Input;
+use crate::stream::{self, CLOSE, Frame, TEXT};
+
+/// Bytes of input beyond which a run says nothing new.
+const INPUT_BYTES_MAX: usize = 1024;
+
+/// Messages in one segment; enough to fill the smaller queue several times over.
+const SEGMENT_MESSAGES_MAX: usize = 48;
+
+const ROOMS: usize = 2;
+const CLIENTS: usize = 6;
+
+/// How long time stands still or moves, in milliseconds; never so long that an observer, who
+/// answers in between, would be taken for dead.
+const PAUSES: [u64; 6] = [1, 900, 2_001, 4_501, 10_001, 30_000];
+
+/// What is known of a connection apart from the server.
+#[derive(Clone, Copy)]
+struct Client {
+    room: usize,
+    /// Counts what it has said, so that each message is another.
+    said: usize,
+}
+
+struct World {
+    house: House,
+    clients: BTreeMap<usize, Client>,
+}
+
+/// Target `server`. One byte chooses the limits; then operations, each a letter, whom it concerns
+/// and what it needs.
+pub fn server(data: &[u8]) {
+    let mut input = Input::new(&data[..data.len().min(INPUT_BYTES_MAX)]);
+    let mut world = World::new(input.byte());
+    while !input.is_empty() {
+        world.step(&mut input);
+        world.house.server.check_invariants();
+    }
+    world.settle();
+    world.check();
+}
+
+impl World {
+    fn new(choice: u8) -> Self {
+        let limits = Limits {
+            queue_frames_max: [256, 8][usize::from(choice & 1)],
+            history_frames_max: [100, 0, 3][usize::from(choice >> 1) % 3],
+            announce_up_to: [1000, 0, 4][usize::from(choice >> 3) % 3],
+            rate_per_second: [50, 2][usize::from(choice >> 5 & 1)],
+            burst: [1000, 3][usize::from(choice >> 6 & 1)],
+            peers_max: 7,
+            text_bytes_max: 100,
+            ..Limits::default()
+        };
+        limits.check().expect("coherent limits");
+        let server = Server::new(limits.clone());
+        let house = House::new(server, &limits, CLIENTS + ROOMS);
+        let mut world = Self { house, clients: BTreeMap::new() };
+        for room in 0..ROOMS {
+            world.connect(CLIENTS + room, room, true);
+        }
+        world
+    }
+
+    fn connect(&mut self, slot: usize, room: usize, is_second: bool) {
+        let Some(serial) = self.house.connect(slot, usize::MAX) else { return };
+        self.clients.insert(serial, Client { room, said: 0 });
+        let protocol = if is_second { "Sec-WebSocket-Protocol: hallway.v2\r\n" } else { "" };
+        let query = format!("username=u{serial}&room=r{room}");
+        self.house.arrive(slot, &handshake(&query, protocol));
+    }
+
+    fn step(&mut self, input: &mut Input<'_>) {
+        let operation = input.byte();
+        let slot = usize::from(input.byte()) % CLIENTS;
+        match operation {
+            b'c' => {
+                let choice = usize::from(input.byte());
+                self.connect(slot, choice % ROOMS, choice & 2 != 0);
+            }
+            b'n' => {
+                self.house.connect(slot, usize::MAX);
+            }
+            b'm' => self.say(slot, "chatMessage", 1),
+            b'M' => self.say(slot, "chatMessage", usize::from(input.byte()) % SEGMENT_MESSAGES_MAX),
+            b'x' => self.say(slot, "private", 1),
+            b'y' => self.house.arrive(slot, &masked(0x81, br#"{"type":"typing"}"#)),
+            b'f' => {
+                let (first, len) = (input.byte(), input.byte());
+                self.house.arrive(slot, &masked(first, input.take(len.into())));
+            }
+            b'b' => {
+                let len = input.byte();
+                self.house.arrive(slot, input.take(len.into()));
+            }
+            b's' => {
+                let takes = input.byte();
+                if let Some(socket) = &mut self.house.sockets[slot] {
+                    socket.takes = takes.into();
+                }
+            }
+            b'r' => {
+                let more = input.byte();
+                let more = if more == u8::MAX { usize::MAX } else { more.into() };
+                self.house.read(slot, more);
+            }
+            other => self.end(other, slot, input),
+        }
+    }
+
+    fn end(&mut self, operation: u8, slot: usize, input: &mut Input<'_>) {
+        let (id, now) = (self.house.id(slot), self.house.now);
+        match (operation, id) {
+            (b'e', Some(id)) => self.house.server.handle_eof(id, now),
+            (b'q', Some(id)) => self.house.server.handle_closed(id, now),
+            // What still names a peer that is gone finds nobody.
+            (b'z', _) => self.disturb(),
+            (b'd', _) => self.house.server.drain(now),
+            (b't', _) => {
+                let ms = input.one_of(&PAUSES);
+                for observer in CLIENTS..CLIENTS + ROOMS {
+                    self.house.arrive(observer, &masked(0x8a, b""));
+                }
+                self.house.pass(ms);
+            }
+            _ => self.house.turn(),
+        }
+    }
+
+    fn disturb(&mut self) {
+        let now = self.house.now;
+        for socket in &self.house.closed {
+            let (server, id) = (&mut self.house.server, socket.id);
+            let mut frame =
+                masked(0x81, br#"{"type":"chatMessage","payload":{"message":"ghost"}}"#);
+            server.handle_input(id, &mut frame, now);
+            server.handle_writable(id);
+            server.handle_postponed(id);
+            server.handle_eof(id, now);
+            server.handle_closed(id, now);
+        }
+    }
+
+    /// One segment with some messages of a client, each with its own `ref`.
+    fn say(&mut self, slot: usize, kind: &str, count: usize) {
+        let Some(serial) = self.house.sockets[slot].as_ref().map(|socket| socket.serial) else {
+            return;
+        };
+        let Some(client) = self.clients.get_mut(&serial) else { return };
+        let mut segment = Vec::new();
+        for _ in 0..count {
+            client.said += 1;
+            let said = client.said;
+            let text = format!(
+                r#"{{"type":"{kind}{}","payload":{{"message":"m-{serial}-{said}","ref":"ref-{serial}-{said}"}}}}"#,
+                if kind == "private" { format!("-{serial}-") } else { String::new() }
+            );
+            segment.extend(masked(0x81, text.as_bytes()));
+        }
+        self.house.arrive(slot, &segment);
+    }
+
+    /// Lets everybody read all that there is.
+    fn settle(&mut self) {
+        self.house.turn();
+        for slot in 0..CLIENTS + ROOMS {
+            self.house.read(slot, usize::MAX);
+            self.house.turn();
+        }
+        self.house.server.check_invariants();
+    }
+
+    fn check(&self) {
+        let open = self.house.sockets.iter().flatten();
+        let seen: Vec<Seen> = open
+            .map(|socket| (socket, true))
+            .chain(self.house.closed.iter().map(|socket| (socket, false)))
+            .filter_map(|(socket, is_open)| self.seen(socket, is_open))
+            .collect();
+        for room in 0..ROOMS {
+            // Observers came first, serials 1 and 2, and read everything.
+            let order = seen.iter().find(|seen| seen.serial == room + 1);
+            let order = &order.expect("an observer").messages;
+            let others = seen.iter().filter(|seen| seen.room == room);
+            others.for_each(|seen| seen.check(order));
+        }
+    }
+
+    fn seen(&self, socket: &Socket, is_open: bool) -> Option<Seen> {
+        let client = self.clients.get(&socket.serial)?;
+        let stream = stream::read(&socket.stream, is_open)?;
+        let is_closing = stream.frames.last().is_some_and(|(opcode, _)| *opcode == CLOSE);
+        let mut seen = Seen {
+            serial: socket.serial,
+            room: client.room,
+            is_current: is_open && !is_closing && stream.status == 101,
+            messages: Vec::new(),
+        };
+        stream.frames.iter().for_each(|frame| seen.take(frame));
+        Some(seen)
+    }
+}
+
+/// What one client has seen.
+struct Seen {
+    serial: usize,
+    room: usize,
+    /// Whether it is a member now, and has been told all.
+    is_current: bool,
+    messages: Vec<String>,
+}
+
+impl Seen {
+    fn take(&mut self, (opcode, payload): &Frame) {
+        if *opcode != TEXT {
+            return;
+        }
+        let value: Value = serde_json::from_slice(payload).expect("a notice is JSON");
+        let (kind, payload) = (&value["type"], &value["payload"]);
+        let own = format!("-{}-", self.serial);
+        if let Some(reference) = payload["ref"].as_str() {
+            assert!(reference.contains(&own), "{reference} of another");
+        }
+        let text = payload["text"].as_str().unwrap_or_default();
+        assert!(!text.contains("private") || text.contains(&own), "the error of another: {text}");
+        if kind == "chatMessage" {
+            let message = payload["message"].as_str().expect("a message");
+            let name = format!(
+                "m-{}-",
+                payload["username"].as_str().expect("a name").trim_start_matches('u')
+            );
+            assert!(message.starts_with(&name), "{message} under the name of another");
+            self.messages.push(message.to_owned());
+        }
+    }
+
+    /// All members of a room see one order, each a part of it without a gap, up to its end for
+    /// those who are there.
+    fn check(&self, order: &[String]) {
+        let Some(first) = self.messages.first() else { return };
+        let start = order.iter().position(|message| message == first).expect("a known message");
+        let end = start + self.messages.len();
+        assert_eq!(order.get(start..end), Some(&self.messages[..]), "one order for all");
+        assert!(!self.is_current || end == order.len(), "client {} is not up to date", self.serial);
+    }
+}
