@@ -1,0 +1,78 @@
+"""Guests of a Hallway at HOST:PORT, for the scripts beside this file: websockets' own client."""
+
+import asyncio
+import contextlib
+import http.client
+import json
+from urllib.parse import urlencode
+
+from websockets.asyncio.client import connect
+
+PATIENCE = 60  # seconds until what does not come counts as missing; emulated machines are slow
+AT_ONCE = 50  # handshakes under way
+
+
+class House:
+    """A server, and the guests who are in it until the house is left."""
+
+    def __init__(self, address):
+        self.address = address
+        self.guests = contextlib.AsyncExitStack()
+
+    async def __aenter__(self):
+        await self.guests.__aenter__()
+        return self
+
+    async def __aexit__(self, *error):
+        return await self.guests.__aexit__(*error)
+
+    async def join(self, **query):
+        """Comes in and says nothing."""
+        url = f"ws://{self.address}/chat?{urlencode(query)}"
+        guest = connect(url, proxy=None, max_queue=None, ping_interval=None, open_timeout=PATIENCE)
+        return await self.guests.enter_async_context(guest)
+
+    async def crowd(self, count, **query):
+        """So many come in and say nothing; returns when each has been told that all are here."""
+        door = asyncio.Semaphore(AT_ONCE)
+
+        async def enter():
+            async with door:
+                return await self.join(**query)
+
+        everybody = await asyncio.gather(*(enter() for _ in range(count)))
+        await asyncio.gather(*(hear(guest, f'"count":{count}}}') for guest in everybody))
+
+    def get(self, path):
+        """One plain HTTP request: status and body."""
+        with contextlib.closing(http.client.HTTPConnection(self.address, timeout=PATIENCE)) as box:
+            box.request("GET", path)
+            answer = box.getresponse()
+            return answer.status, answer.read()
+
+
+async def hear(guest, words):
+    """The next frame that contains `words`, as JSON; what comes before it is passed over."""
+    async with asyncio.timeout(PATIENCE):
+        while words not in (frame := await guest.recv()):
+            pass
+        return json.loads(frame)
+
+
+async def say(guest, text):
+    """Says it in the room."""
+    await guest.send(json.dumps({"type": "chatMessage", "payload": {"message": text}}))
+
+
+async def chat(house):
+    """Two meet, one talks, a third is told what was said: returns the name of who had none."""
+    alice = await house.join(username="alice")
+    await say(alice, "Is anybody here?")
+    nameless = await house.join()
+    await hear(nameless, "Is anybody here?")
+    joined = await hear(alice, "Anon_")
+    await say(nameless, "I am")
+    assert (await hear(alice, "I am"))["payload"]["message"] == "I am"
+    await alice.close()
+    assert alice.close_code == 1000, f"closed with {alice.close_code}"
+    return joined["payload"]["text"].split()[0]
