@@ -71,7 +71,7 @@ async def say(guest, text):
 
 
 async def chat(house):
-    """Two meet, one talks, a third is told what was said: returns the name of who had none."""
+    """One talks, another comes and is told, and answers; the name of the one who gave none."""
     alice = await house.join(username="alice")
     await say(alice, "Is anybody here?")
     nameless = await house.join()
