@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     let variable = |name: &str| std::env::var(name).ok();
     match options::parse(std::env::args_os().skip(1), variable) {
         Ok(Action::Serve(options)) => serve(&options),
+        Ok(Action::Check(options)) => print(&options::report(&options, raise_descriptor_limit())),
         Ok(Action::Help) => print(&options::help()),
         Ok(Action::Version) => print(&options::version()),
         Err(line) => {

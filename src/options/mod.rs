@@ -1,15 +1,20 @@
 //! The command line: every setting is an option and an environment variable, the option wins.
 
+mod settings;
+mod texts;
+mod values;
+
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::ops::RangeInclusive;
 
 use lexopt::{Arg, Parser, ValueExt};
 use log::LevelFilter;
 
 use crate::limits::{self, DESCRIPTORS_RESERVED, Limits, REFUSALS_MAX};
 use crate::server::Origins;
+
+pub use settings::{FLAGS, Flag, SETTINGS, Setting};
+pub use texts::{help, report, version};
 
 /// The port where none is named.
 const DEFAULT_PORT: u16 = 8080;
@@ -23,6 +28,8 @@ const SIMILARITY_MIN: f64 = 0.7;
 pub enum Action {
     /// To serve.
     Serve(Options),
+    /// To say how it would serve.
+    Check(Options),
     /// To print the help.
     Help,
     /// To print the version.
@@ -69,168 +76,6 @@ impl Options {
     }
 }
 
-/// One option: how it is called, what it takes, and what it does.
-struct Setting {
-    group: &'static str,
-    name: &'static str,
-    value: &'static str,
-    help: &'static str,
-    set: fn(&mut Options, &str) -> Result<(), String>,
-}
-
-impl Setting {
-    /// `--queue-bytes` is `HALLWAY_QUEUE_BYTES`.
-    fn variable(&self) -> String {
-        format!("HALLWAY_{}", self.name.to_ascii_uppercase().replace('-', "_"))
-    }
-}
-
-const SETTINGS: &[Setting] = &[
-    Setting {
-        group: "Where",
-        name: "listen",
-        value: "ADDR:PORT",
-        help: "listen there, repeatable [0.0.0.0:8080, or PORT of the environment]",
-        set: |options, value| {
-            for address in value.split([',', ' ']).filter(|part| !part.is_empty()) {
-                options.listen.push(
-                    address.parse().map_err(|_| {
-                        "expected IP:PORT, like 0.0.0.0:8080 or [::]:8080".to_owned()
-                    })?,
-                );
-            }
-            Ok(())
-        },
-    },
-    Setting {
-        group: "Where",
-        name: "origin",
-        value: "ORIGIN",
-        help: "let pages of this origin connect too, repeatable; any for all [its own]",
-        set: |options, value| {
-            for origin in value.split([',', ' ']).filter(|part| !part.is_empty()) {
-                add_origin(&mut options.origins, origin)?;
-            }
-            Ok(())
-        },
-    },
-    Setting {
-        group: "Chat",
-        name: "history",
-        value: "N",
-        help: "messages replayed on joining [100]",
-        set: |options, value| {
-            number(value, limits::HISTORY_FRAMES, &mut options.limits.history_frames_max)
-        },
-    },
-    Setting {
-        group: "Chat",
-        name: "text-bytes",
-        value: "SIZE",
-        help: "text of one chat message [4096]",
-        set: |options, value| size(value, limits::TEXT_BYTES, &mut options.limits.text_bytes_max),
-    },
-    Setting {
-        group: "Chat",
-        name: "announce-up-to",
-        value: "N",
-        help: "announce joins and leaves in rooms of at most N [1000]",
-        set: |options, value| {
-            number(value, limits::ANNOUNCE_UP_TO, &mut options.limits.announce_up_to)
-        },
-    },
-    Setting {
-        group: "Limits",
-        name: "rooms-max",
-        value: "N",
-        help: "rooms at once [1000]",
-        set: |options, value| number(value, limits::ROOMS, &mut options.limits.rooms_max),
-    },
-    Setting {
-        group: "Limits",
-        name: "max-peers",
-        value: "N",
-        help: "peers at once, others get 503 [what descriptors allow]",
-        set: |options, value| {
-            let mut peers = 0;
-            number(value, limits::PEERS, &mut peers)?;
-            options.max_peers = Some(peers);
-            Ok(())
-        },
-    },
-    Setting {
-        group: "Limits",
-        name: "max-peers-per-ip",
-        value: "N",
-        help: "the same for one address, 0 for any number [0]",
-        set: |options, value| {
-            number(value, limits::PEERS_PER_IP, &mut options.limits.peers_per_ip_max)
-        },
-    },
-    Setting {
-        group: "Limits",
-        name: "queue-frames",
-        value: "N",
-        help: "frames a reader may lag before it is dropped [256]",
-        set: |options, value| {
-            number(value, limits::QUEUE_FRAMES, &mut options.limits.queue_frames_max)
-        },
-    },
-    Setting {
-        group: "Limits",
-        name: "queue-bytes",
-        value: "SIZE",
-        help: "the same in bytes [1M]",
-        set: |options, value| size(value, limits::QUEUE_BYTES, &mut options.limits.queue_bytes_max),
-    },
-    Setting {
-        group: "Limits",
-        name: "message-bytes",
-        value: "SIZE",
-        help: "a whole WebSocket message, longer ones end the connection [16K]",
-        set: |options, value| {
-            size(value, limits::MESSAGE_BYTES, &mut options.limits.message_bytes_max)
-        },
-    },
-    Setting {
-        group: "Limits",
-        name: "rate",
-        value: "N",
-        help: "messages a second and peer, 0 for no limit [50]",
-        set: |options, value| number(value, limits::RATE, &mut options.limits.rate_per_second),
-    },
-    Setting {
-        group: "Limits",
-        name: "burst",
-        value: "N",
-        help: "messages that may come at once before the rate counts [1000]",
-        set: |options, value| number(value, limits::BURST, &mut options.limits.burst),
-    },
-    Setting {
-        group: "Limits",
-        name: "ping",
-        value: "TIME",
-        help: "ping peers silent for so long, drop them at 2.5 times; 0 for never [30s]",
-        set: |options, value| time(value, limits::PING_MS, &mut options.limits.ping_ms),
-    },
-    Setting {
-        group: "Running",
-        name: "log",
-        value: "LEVEL",
-        help: "error, warn, info or debug [info]",
-        set: |options, value| {
-            options.log = match value {
-                "error" => LevelFilter::Error,
-                "warn" => LevelFilter::Warn,
-                "info" => LevelFilter::Info,
-                "debug" => LevelFilter::Debug,
-                _ => return Err("expected error, warn, info or debug".to_owned()),
-            };
-            Ok(())
-        },
-    },
-];
-
 /// Reads the arguments after the program's name, and the environment through `variable`.
 ///
 /// # Errors
@@ -240,11 +85,16 @@ pub fn parse(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Action, String> {
     let mut given = Vec::new();
+    let mut is_check = false;
     let mut parser = Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
         let setting = match arg {
             Arg::Short('h') | Arg::Long("help") => return Ok(Action::Help),
             Arg::Short('V') | Arg::Long("version") => return Ok(Action::Version),
+            Arg::Long("check") => {
+                is_check = true;
+                continue;
+            }
             Arg::Long(name) => find(name)?,
             Arg::Short(char) => return Err(format!("unknown option -{char}; see hallway --help")),
             Arg::Value(value) => {
@@ -274,45 +124,20 @@ pub fn parse(
         options.listen.push(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
     }
     options.limits.check()?;
-    Ok(Action::Serve(options))
-}
-
-/// The text of `--help`.
-pub fn help() -> String {
-    let mut help = String::from(
-        "hallway: a chat server over WebSocket; the page is at / and the WebSocket at /chat\n\n\
-         Usage: hallway [OPTION VALUE]...\n",
-    );
-    let mut group = "";
-    for setting in SETTINGS {
-        if setting.group != group {
-            group = setting.group;
-            let _ = write!(help, "\n{group}\n");
-        }
-        let option = format!("--{} {}", setting.name, setting.value);
-        let _ = writeln!(help, "  {option:<24}{}", setting.help);
-    }
-    help.push_str(
-        "  -h, --help              print this\n  -V, --version           print the version\n\n\
-         Sizes take K and M, times ms, s and m. Every option is an environment variable too:\n\
-         --queue-bytes is HALLWAY_QUEUE_BYTES. SIGTERM says goodbye to everybody and exits.\n",
-    );
-    help
-}
-
-/// The text of `--version`: the version, and the features that were built in.
-pub fn version() -> String {
-    format!("hallway {}\nfeatures: none\n", env!("CARGO_PKG_VERSION"))
+    Ok(if is_check { Action::Check(options) } else { Action::Serve(options) })
 }
 
 fn find(name: &str) -> Result<&'static Setting, String> {
     if let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) {
         return Ok(setting);
     }
-    let similarity = |setting: &&Setting| strsim::jaro_winkler(setting.name, name);
-    let nearest = SETTINGS.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-    Err(match nearest.filter(|setting| similarity(setting) >= SIMILARITY_MIN) {
-        Some(setting) => format!("unknown option --{name}; did you mean --{}?", setting.name),
+    let similarity = |known: &&str| strsim::jaro_winkler(known, name);
+    let known = SETTINGS.iter().map(|setting| setting.name);
+    let nearest = known
+        .chain(FLAGS.iter().map(|flag| flag.name))
+        .max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    Err(match nearest.filter(|known| similarity(known) >= SIMILARITY_MIN) {
+        Some(known) => format!("unknown option --{name}; did you mean --{known}?"),
         None => format!("unknown option --{name}; see hallway --help"),
     })
 }
@@ -328,73 +153,6 @@ fn default_port(variable: &impl Fn(&str) -> Option<String>) -> Result<u16, Strin
             .parse()
             .map_err(|_| format!("PORT {port}: out of range; expected 0 to {}", u16::MAX)),
     }
-}
-
-fn add_origin(origins: &mut Origins, origin: &str) -> Result<(), String> {
-    if origin == "any" {
-        *origins = Origins::Any;
-        return Ok(());
-    }
-    let is_origin = match origin.split_once("://") {
-        Some((scheme, authority)) => {
-            !scheme.is_empty() && !authority.is_empty() && !authority.contains('/')
-        }
-        None => origin == "null",
-    };
-    if !is_origin {
-        return Err(
-            "expected SCHEME://HOST[:PORT] without a path, like https://example.org, or any"
-                .to_owned(),
-        );
-    }
-    match origins {
-        Origins::Any => {}
-        Origins::Listed(listed) => listed.push(origin.to_owned()),
-        Origins::Own => *origins = Origins::Listed(vec![origin.to_owned()]),
-    }
-    Ok(())
-}
-
-fn number(value: &str, range: RangeInclusive<u64>, out: &mut u32) -> Result<(), String> {
-    let out_of_range = || format!("out of range; expected {} to {}", range.start(), range.end());
-    let number =
-        value.parse().ok().filter(|number| range.contains(number)).ok_or_else(out_of_range)?;
-    *out = u32::try_from(number).map_err(|_| out_of_range())?;
-    Ok(())
-}
-
-fn size(value: &str, range: RangeInclusive<u64>, out: &mut u32) -> Result<(), String> {
-    let out_of_range =
-        || format!("out of range; expected {} to {}, K and M allowed", range.start(), range.end());
-    let bytes = scaled(value, &[("K", 1024), ("M", 1024 * 1024), ("", 1)]);
-    let bytes = bytes.filter(|bytes| range.contains(bytes)).ok_or_else(out_of_range)?;
-    *out = u32::try_from(bytes).map_err(|_| out_of_range())?;
-    Ok(())
-}
-
-fn time(value: &str, range: RangeInclusive<u64>, out: &mut u64) -> Result<(), String> {
-    let ms = match value {
-        "0" => Some(0),
-        _ => scaled(value, &[("ms", 1), ("s", 1000), ("m", 60_000)])
-            .filter(|ms| *ms == 0 || range.contains(ms)),
-    };
-    *out = ms.ok_or_else(|| {
-        format!(
-            "out of range; expected 0, or {}ms to {}ms, with ms, s or m",
-            range.start(),
-            range.end()
-        )
-    })?;
-    Ok(())
-}
-
-/// A number with the first of the units that it ends in.
-fn scaled(value: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let (digits, unit) = units.iter().find_map(|&(name, unit)| {
-        let digits = value.strip_suffix(name)?;
-        Some((digits, unit))
-    })?;
-    digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 #[cfg(test)]
@@ -482,6 +240,7 @@ mod tests {
             ("--log loud", "--log loud: expected error, warn, info or debug"),
             ("--history", "--history needs a value: --history N"),
             ("--quue-frames 9", "unknown option --quue-frames; did you mean --queue-frames?"),
+            ("--chek", "unknown option --chek; did you mean --check?"),
             ("--frobnicate", "unknown option --frobnicate; see hallway --help"),
             ("-x", "unknown option -x; see hallway --help"),
             ("serve", "unexpected argument \"serve\"; see hallway --help"),
@@ -507,11 +266,37 @@ mod tests {
         assert_eq!(options.limits_within(Some(20_000)).0.peers_max, 5000);
     }
 
+    fn checked(args: &str, descriptors: u64) -> String {
+        let args = args.split_whitespace().map(OsString::from);
+        match parse(args, |_| None).unwrap() {
+            Action::Check(options) => report(&options, Some(descriptors)),
+            action => panic!("{action:?}"),
+        }
+    }
+
+    #[test]
+    fn a_check_says_what_would_be() {
+        let said = checked("--check --listen 127.0.0.1:1 --history 7 --rate 0", 4096);
+        for words in [
+            "listen on        127.0.0.1:1\n",
+            "admit peers      4071 at once, as descriptors allow\n",
+            "keep messages    7 in each of 1000 rooms",
+            "take messages    of 16384 bytes, texts of 4096, as many as come\n",
+            "features         none\n",
+        ] {
+            assert!(said.contains(words), "{words:?} is not in\n{said}");
+        }
+        let few = checked("--max-peers 5000 --check", 1024);
+        assert!(few.contains("999 at once, not the 5000 asked for: descriptors"), "{few}");
+        assert!(error("--check --history x").starts_with("--history x: out of range"));
+    }
+
     #[test]
     fn the_help_fits_on_a_screen_and_names_every_option() {
         let help = help();
         assert!(help.lines().count() <= 32, "{} lines", help.lines().count());
         assert!(help.lines().all(|line| line.len() <= 100));
         assert!(SETTINGS.iter().all(|setting| help.contains(&format!("--{} ", setting.name))));
+        assert!(FLAGS.iter().all(|flag| help.contains(&format!("--{} ", flag.name))));
     }
 }

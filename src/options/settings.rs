@@ -1,0 +1,198 @@
+//! The table of settings: the one place where an option is named, described and given a meaning.
+
+use log::LevelFilter;
+
+use super::Options;
+use super::values::{add_origin, number, parts, size, time};
+use crate::limits;
+
+/// One option: how it is called, what it takes, and what it does.
+#[derive(Debug)]
+pub struct Setting {
+    /// The heading that it stands under.
+    pub group: &'static str,
+    /// Without the dashes.
+    pub name: &'static str,
+    /// What stands for the value in the help.
+    pub value: &'static str,
+    /// What it does [and what holds without it].
+    pub help: &'static str,
+    /// Reads a value.
+    pub(super) set: fn(&mut Options, &str) -> Result<(), String>,
+}
+
+impl Setting {
+    /// The environment variable: `--queue-bytes` is `HALLWAY_QUEUE_BYTES`.
+    pub fn variable(&self) -> String {
+        format!("HALLWAY_{}", self.name.to_ascii_uppercase().replace('-', "_"))
+    }
+}
+
+/// What takes no value and is no setting: something else to do than to serve.
+#[derive(Debug)]
+pub struct Flag {
+    /// Its other name, of one character.
+    pub short: Option<char>,
+    /// Without the dashes.
+    pub name: &'static str,
+    /// What it does.
+    pub help: &'static str,
+}
+
+/// All flags.
+pub const FLAGS: &[Flag] = &[
+    Flag {
+        short: None,
+        name: "check",
+        help: "say what these options lead to, and do nothing else",
+    },
+    Flag { short: Some('h'), name: "help", help: "print this" },
+    Flag { short: Some('V'), name: "version", help: "print the version" },
+];
+
+/// All settings, in the order of the help.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        group: "Where",
+        name: "listen",
+        value: "ADDR:PORT",
+        help: "listen there, repeatable [0.0.0.0:8080, or PORT of the environment]",
+        set: |options, value| {
+            for address in parts(value) {
+                options.listen.push(
+                    address.parse().map_err(|_| {
+                        "expected IP:PORT, like 0.0.0.0:8080 or [::]:8080".to_owned()
+                    })?,
+                );
+            }
+            Ok(())
+        },
+    },
+    Setting {
+        group: "Where",
+        name: "origin",
+        value: "ORIGIN",
+        help: "let pages of this origin connect too, repeatable; any for all [its own]",
+        set: |options, value| {
+            for origin in parts(value) {
+                add_origin(&mut options.origins, origin)?;
+            }
+            Ok(())
+        },
+    },
+    Setting {
+        group: "Chat",
+        name: "history",
+        value: "N",
+        help: "messages replayed on joining [100]",
+        set: |options, value| {
+            number(value, limits::HISTORY_FRAMES, &mut options.limits.history_frames_max)
+        },
+    },
+    Setting {
+        group: "Chat",
+        name: "text-bytes",
+        value: "SIZE",
+        help: "text of one chat message [4096]",
+        set: |options, value| size(value, limits::TEXT_BYTES, &mut options.limits.text_bytes_max),
+    },
+    Setting {
+        group: "Chat",
+        name: "announce-up-to",
+        value: "N",
+        help: "announce joins and leaves in rooms of at most N [1000]",
+        set: |options, value| {
+            number(value, limits::ANNOUNCE_UP_TO, &mut options.limits.announce_up_to)
+        },
+    },
+    Setting {
+        group: "Limits",
+        name: "rooms-max",
+        value: "N",
+        help: "rooms at once [1000]",
+        set: |options, value| number(value, limits::ROOMS, &mut options.limits.rooms_max),
+    },
+    Setting {
+        group: "Limits",
+        name: "max-peers",
+        value: "N",
+        help: "peers at once, others get 503 [what descriptors allow]",
+        set: |options, value| {
+            let mut peers = 0;
+            number(value, limits::PEERS, &mut peers)?;
+            options.max_peers = Some(peers);
+            Ok(())
+        },
+    },
+    Setting {
+        group: "Limits",
+        name: "max-peers-per-ip",
+        value: "N",
+        help: "the same for one address, 0 for any number [0]",
+        set: |options, value| {
+            number(value, limits::PEERS_PER_IP, &mut options.limits.peers_per_ip_max)
+        },
+    },
+    Setting {
+        group: "Limits",
+        name: "queue-frames",
+        value: "N",
+        help: "frames a reader may lag before it is dropped [256]",
+        set: |options, value| {
+            number(value, limits::QUEUE_FRAMES, &mut options.limits.queue_frames_max)
+        },
+    },
+    Setting {
+        group: "Limits",
+        name: "queue-bytes",
+        value: "SIZE",
+        help: "the same in bytes [1M]",
+        set: |options, value| size(value, limits::QUEUE_BYTES, &mut options.limits.queue_bytes_max),
+    },
+    Setting {
+        group: "Limits",
+        name: "message-bytes",
+        value: "SIZE",
+        help: "a whole WebSocket message, longer ones end the connection [16K]",
+        set: |options, value| {
+            size(value, limits::MESSAGE_BYTES, &mut options.limits.message_bytes_max)
+        },
+    },
+    Setting {
+        group: "Limits",
+        name: "rate",
+        value: "N",
+        help: "messages a second and peer, 0 for no limit [50]",
+        set: |options, value| number(value, limits::RATE, &mut options.limits.rate_per_second),
+    },
+    Setting {
+        group: "Limits",
+        name: "burst",
+        value: "N",
+        help: "messages that may come at once before the rate counts [1000]",
+        set: |options, value| number(value, limits::BURST, &mut options.limits.burst),
+    },
+    Setting {
+        group: "Limits",
+        name: "ping",
+        value: "TIME",
+        help: "ping peers silent for so long, drop them at 2.5 times; 0 for never [30s]",
+        set: |options, value| time(value, limits::PING_MS, &mut options.limits.ping_ms),
+    },
+    Setting {
+        group: "Running",
+        name: "log",
+        value: "LEVEL",
+        help: "error, warn, info or debug [info]",
+        set: |options, value| {
+            options.log = match value {
+                "error" => LevelFilter::Error,
+                "warn" => LevelFilter::Warn,
+                "info" => LevelFilter::Info,
+                "debug" => LevelFilter::Debug,
+                _ => return Err("expected error, warn, info or debug".to_owned()),
+            };
+            Ok(())
+        },
+    },
+];
