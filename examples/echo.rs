@@ -6,14 +6,14 @@
 use std::io;
 
 use hallway::limits::{Limits, MESSAGE_BYTES, QUEUE_BYTES};
-use hallway::reactor::Reactor;
+use hallway::reactor::{Address, Listeners, Reactor};
 use hallway::server::Server;
 
 fn main() -> io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".to_owned());
-    let address = address.parse().map_err(|_| io::Error::other("expected IP:PORT"))?;
-    let mut reactor = Reactor::bind(&[address], Server::echo(lifted()))?;
-    for address in reactor.addresses() {
+    let address: Address = address.parse().map_err(io::Error::other)?;
+    let mut reactor = Reactor::new(Listeners::bind(&[address])?, Server::echo(lifted()))?;
+    for (address, _) in reactor.listeners().addresses() {
         eprintln!("listening addr={address}");
     }
     reactor.run().map(|_| ())

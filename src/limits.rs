@@ -87,6 +87,9 @@ pub const EVENTS_PER_POLL: usize = 1024;
 /// a thousand clients reconnect at once. Linux cuts it to `net.core.somaxconn`.
 pub const LISTEN_BACKLOG: i32 = 4096;
 
+/// The mode of a Unix socket's file: its owner and its group may connect, and nobody else.
+pub const SOCKET_MODE: u32 = 0o660;
+
 /// How long accepting rests after the system had no descriptor or memory for another
 /// connection, unless one closes before, in milliseconds.
 pub const ACCEPT_RETRY_MS: u64 = 500;

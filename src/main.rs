@@ -5,11 +5,11 @@
 mod logger;
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use hallway::options::{self, Action, Options};
-use hallway::reactor::{Ended, Reactor, raise_descriptor_limit};
+use hallway::reactor::{Ended, Listeners, Reactor, raise_descriptor_limit};
 use hallway::server::Server;
 
 /// The exit status of a wrong command line, as in sysexits and most shells.
@@ -31,39 +31,47 @@ fn main() -> ExitCode {
 
 fn print(text: &str) -> ExitCode {
     // A closed pipe, as in `hallway --help | head -1`, is no failure.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let _ = io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
 
 /// One line on standard error, whatever the log level.
 fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr(), "hallway: {line}");
+    let _ = writeln!(io::stderr(), "hallway: {line}");
 }
 
 fn serve(options: &Options) -> ExitCode {
     logger::start(options.log);
-    let (limits, beyond) = options.limits_within(raise_descriptor_limit());
-    if let Some(asked) = beyond {
-        log::warn!(
-            "fewer peers than asked for, the descriptor limit allows no more asked={asked} max={}; \
-             raise it with ulimit -n or LimitNOFILE=",
-            limits.peers_max
-        );
-    }
-    let peers_max = limits.peers_max;
-    let server = Server::with(limits, options.origins.clone(), epoch());
-    match Reactor::bind(&options.listen, server) {
-        Ok(mut reactor) => {
-            for address in reactor.addresses() {
-                log::info!("listening addr={address} max_peers={peers_max}");
-            }
-            run(&mut reactor)
-        }
+    match open(options) {
+        Ok(mut reactor) => run(&mut reactor),
         Err(error) => {
             complain(&error.to_string());
             ExitCode::FAILURE
         }
     }
+}
+
+/// Everything that can fail before the first connection.
+fn open(options: &Options) -> io::Result<Reactor> {
+    let (limits, beyond) = options.limits_within(raise_descriptor_limit());
+    let peers_max = limits.peers_max;
+    if let Some(asked) = beyond {
+        log::warn!(
+            "fewer peers than asked for, the descriptor limit allows no more asked={asked} \
+             max={peers_max}; raise it with ulimit -n or LimitNOFILE="
+        );
+    }
+    let listeners = match Listeners::passed()? {
+        Some(passed) => passed,
+        None => Listeners::bind(&options.listen)?,
+    };
+    let server = Server::with(limits, options.origins.clone(), epoch());
+    let reactor = Reactor::new(listeners, server)?;
+    for (address, name) in reactor.listeners().addresses() {
+        let passed = name.map(|name| format!(" passed_as={name:?}")).unwrap_or_default();
+        log::info!("listening addr={address} max_peers={peers_max}{passed}");
+    }
+    Ok(reactor)
 }
 
 /// A number that no other run of this program has. The clock will not do: on a board without a

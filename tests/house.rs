@@ -11,7 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("hub", &["hub", "wire"]),
     ("web", &[]),
     ("server", &["server", "hub", "wire", "web"]),
-    ("options", &["server"]),
+    ("options", &["server", "reactor"]),
     ("reactor", &["reactor", "server", "hub"]),
 ];
 

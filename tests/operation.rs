@@ -1,25 +1,182 @@
-//! What an operator does with the program: checks its options.
+//! What an operator does with the program: checks its options, lets it listen on a path, passes
+//! it sockets.
 
-use std::process::{Command, Output};
+mod common;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use common::handshake;
+use common::program::{HEALTH, PATIENCE, Program};
+
+/// A file of one test, gone before and after it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let scratch =
+            Self(std::env::temp_dir().join(format!("hallway-{}-{name}", std::process::id())));
+        let _ = fs::remove_file(&scratch.0);
+        scratch
+    }
+
+    fn listen(&self) -> String {
+        format!("unix:{}", self.0.display())
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
 
 fn hallway(options: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_hallway")).args(options).output();
     output.expect("the program starts")
 }
 
+/// What the program says where it does not start.
+fn failure(options: &[&str]) -> String {
+    let output = hallway(options);
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stderr).expect("text")
+}
+
+/// A server with one socket passed to it as systemd does, which shows in descriptor 3.
+fn passed(socket: impl Into<OwnedFd>, name: &str) -> Command {
+    let script = "exec 3<&0 </dev/null; LISTEN_PID=$$; export LISTEN_PID; exec \"$0\" \"$@\"";
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", script, env!("CARGO_BIN_EXE_hallway")])
+        .env("LISTEN_FDS", "1")
+        .env("LISTEN_FDNAMES", name)
+        .stdin(Stdio::from(socket.into()));
+    command
+}
+
+fn connect(path: &Path) -> UnixStream {
+    let stream = UnixStream::connect(path).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream
+}
+
+/// Asks for a WebSocket; the connection, after the first bytes of its answer.
+fn join(path: &Path, expected: &str) -> UnixStream {
+    let mut stream = connect(path);
+    stream.write_all(handshake("", "").as_bytes()).expect("a request");
+    let mut answer = vec![0; expected.len()];
+    stream.read_exact(&mut answer).expect("an answer");
+    assert_eq!(String::from_utf8_lossy(&answer), expected);
+    stream
+}
+
 #[test]
 fn a_check_judges_the_options_and_listens_nowhere() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     let good = hallway(&["--check", "--listen", &address]);
     let said = String::from_utf8(good.stdout).expect("text");
-    assert!(
-        good.status.success() && said.contains(&format!("listen on        {address}")),
-        "{said}"
-    );
+    let expected = format!("listen on        {address}");
+    assert!(good.status.success() && said.contains(&expected), "{said}");
     assert!(good.stderr.is_empty());
 
     let bad = hallway(&["--history", "many", "--check"]);
     assert_eq!((bad.status.code(), bad.stdout.len()), (Some(2), 0));
     assert!(String::from_utf8_lossy(&bad.stderr).starts_with("hallway: --history many: "));
+}
+
+#[test]
+fn a_unix_socket_is_its_groups_and_goes_with_the_server() {
+    let socket = Scratch::new("serves");
+    let options = ["--listen", &socket.listen(), "--log", "debug", "--max-peers-per-ip", "1"];
+    let mut program = Program::start(&options);
+    program.logged(&format!("listening addr={} ", socket.listen()));
+    let metadata = fs::symlink_metadata(&socket.0).expect("a file");
+    assert!(metadata.file_type().is_socket());
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o660);
+
+    // Who comes this way has no address that could be counted: usually all come from one proxy.
+    let _members = [join(&socket.0, "HTTP/1.1 101 "), join(&socket.0, "HTTP/1.1 101 ")];
+    program.logged("from=unix");
+
+    program.signal("-TERM");
+    assert!(program.wait().success());
+    assert!(fs::symlink_metadata(&socket.0).is_err(), "the file is gone");
+}
+
+#[test]
+fn the_socket_of_a_killed_server_is_taken_over() {
+    let socket = Scratch::new("stale");
+    let mut killed = Program::start(&["--listen", &socket.listen()]);
+    killed.logged("addr=unix:");
+    killed.signal("-KILL");
+    killed.wait();
+    assert!(fs::symlink_metadata(&socket.0).is_ok(), "nobody could remove it");
+
+    let program = Program::start(&["--listen", &socket.listen()]);
+    program.logged("addr=unix:");
+    join(&socket.0, "HTTP/1.1 101 ");
+    let said = failure(&["--listen", &socket.listen()]);
+    assert!(said.contains("a running server listens there"), "{said}");
+    join(&socket.0, "HTTP/1.1 101 ");
+}
+
+#[test]
+fn a_file_that_is_not_its_socket_is_left_alone() {
+    let socket = Scratch::new("foreign");
+    fs::write(&socket.0, "precious").expect("a file");
+    let said = failure(&["--listen", &socket.listen()]);
+    assert!(said.contains("that file is no socket"), "{said}");
+    assert_eq!(fs::read_to_string(&socket.0).expect("a file"), "precious");
+
+    fs::remove_file(&socket.0).expect("it goes");
+    let mut program = Program::start(&["--listen", &socket.listen()]);
+    program.logged("addr=unix:");
+    fs::remove_file(&socket.0).expect("it goes");
+    let _other = UnixListener::bind(&socket.0).expect("another server's");
+    program.signal("-TERM");
+    assert!(program.wait().success());
+    assert!(fs::symlink_metadata(&socket.0).is_ok(), "another server's socket stays");
+
+    let nowhere = failure(&["--listen", "unix:/nowhere/hallway.sock"]);
+    assert!(nowhere.contains("make its directory"), "{nowhere}");
+}
+
+#[test]
+fn a_passed_socket_is_used_in_place_of_its_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let program = Program::spawn(passed(listener, "web"), "unix:/nowhere/unused", &[]);
+    assert_eq!(program.address, address);
+    assert!(program.ask(HEALTH).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn a_passed_unix_socket_serves_and_stays() {
+    let socket = Scratch::new("passed");
+    let listener = UnixListener::bind(&socket.0).expect("a path");
+    let mut child = passed(listener, "local:").spawn().expect("it starts");
+    let _member = join(&socket.0, "HTTP/1.1 101 ");
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").arg(pid).status().expect("a signal").success());
+    assert!(child.wait().expect("its end").success());
+    assert!(fs::symlink_metadata(&socket.0).is_ok(), "the file is the supervisor's");
+}
+
+#[test]
+fn a_passed_socket_that_accepts_nothing_is_refused() {
+    let (connected, _other) = UnixStream::pair().expect("a pair");
+    let datagrams = UnixDatagram::unbound().expect("a socket");
+    for mut command in [passed(datagrams, "a"), passed(connected, "b")] {
+        let output = command.output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains("needs ListenStream="), "{said}");
+    }
 }

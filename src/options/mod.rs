@@ -5,12 +5,13 @@ mod texts;
 mod values;
 
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use lexopt::{Arg, Parser, ValueExt};
 use log::LevelFilter;
 
 use crate::limits::{self, DESCRIPTORS_RESERVED, Limits, REFUSALS_MAX};
+use crate::reactor::Address;
 use crate::server::Origins;
 
 pub use settings::{FLAGS, Flag, SETTINGS, Setting};
@@ -40,7 +41,7 @@ pub enum Action {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Options {
     /// Addresses to listen on.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Address>,
     /// What a peer can make the server do. `peers_max` counts only where `max_peers` is set.
     pub limits: Limits,
     /// Peers at once, where they are not as many as descriptors allow.
@@ -121,7 +122,7 @@ pub fn parse(
     }
     if options.listen.is_empty() {
         let port = default_port(&variable)?;
-        options.listen.push(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
+        options.listen.push(Address::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))));
     }
     options.limits.check()?;
     Ok(if is_check { Action::Check(options) } else { Action::Serve(options) })
@@ -236,7 +237,10 @@ mod tests {
                 "--ping 99999999999999999999m",
                 "--ping 99999999999999999999m: out of range; expected 0, or 1000ms to 86400000ms, with ms, s or m",
             ),
-            ("--listen 8080", "--listen 8080: expected IP:PORT, like 0.0.0.0:8080 or [::]:8080"),
+            (
+                "--listen 8080",
+                "--listen 8080: expected IP:PORT, like 0.0.0.0:8080 or [::]:8080, or unix:PATH",
+            ),
             ("--log loud", "--log loud: expected error, warn, info or debug"),
             ("--history", "--history needs a value: --history N"),
             ("--quue-frames 9", "unknown option --quue-frames; did you mean --queue-frames?"),

@@ -56,14 +56,10 @@ pub const SETTINGS: &[Setting] = &[
         group: "Where",
         name: "listen",
         value: "ADDR:PORT",
-        help: "listen there, repeatable [0.0.0.0:8080, or PORT of the environment]",
+        help: "or unix:PATH: listen there, repeatable [0.0.0.0:8080, or the port in PORT]",
         set: |options, value| {
             for address in parts(value) {
-                options.listen.push(
-                    address.parse().map_err(|_| {
-                        "expected IP:PORT, like 0.0.0.0:8080 or [::]:8080".to_owned()
-                    })?,
-                );
+                options.listen.push(address.parse().map_err(str::to_owned)?);
             }
             Ok(())
         },

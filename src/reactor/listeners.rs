@@ -7,31 +7,32 @@
 //! the next close.
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use mio::net::{TcpListener, TcpStream};
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
-use rustix::net::listen;
 
-use crate::limits::{ACCEPT_RETRY_MS, LISTEN_BACKLOG};
+use super::address::Address;
+use super::listener::Listener;
+use super::transport::Stream;
+use crate::limits::ACCEPT_RETRY_MS;
 
 /// One attempt to take a connection in.
 #[derive(Debug)]
 pub(super) enum Accepted {
-    /// A connection, and whose it is.
-    Connection(TcpStream, SocketAddr),
+    /// A connection, and the address that it comes from if it has one.
+    Connection(Stream, Option<SocketAddr>),
     /// A connection for which there is no descriptor: all that can be done is to say so.
-    Surplus(TcpStream),
+    Surplus(Stream),
     /// Nothing is left to take in, for now.
     Nothing,
 }
 
 /// The listening sockets.
-#[derive(Debug)]
-pub(super) struct Listeners {
-    all: Vec<Listener>,
+#[derive(Debug, Default)]
+pub struct Listeners {
+    all: Vec<Entry>,
     /// A descriptor in reserve.
     spare: Option<OwnedFd>,
     /// Accepting rests until then, in milliseconds of the monotonic clock.
@@ -39,42 +40,66 @@ pub(super) struct Listeners {
 }
 
 #[derive(Debug)]
-struct Listener {
-    socket: TcpListener,
+struct Entry {
+    socket: Listener,
+    /// How the supervisor that has passed it calls it.
+    name: Option<String>,
     is_pending: bool,
 }
 
 impl Listeners {
-    /// Binds each address, with a backlog for a storm of reconnects, and registers it with the
-    /// token that `token_of` its index gives.
+    /// Binds each address.
     ///
     /// # Errors
     /// The first address that cannot be had, in a sentence with what to do.
-    pub(super) fn bind(
-        addresses: &[SocketAddr],
-        registry: &Registry,
-        token_of: impl Fn(usize) -> Token,
-    ) -> io::Result<Self> {
-        let mut all = Vec::new();
-        for (index, &address) in addresses.iter().enumerate() {
-            let mut socket = bind(address).map_err(|error| explain(address, &error))?;
-            registry.register(&mut socket, token_of(index), Interest::READABLE)?;
-            all.push(Listener { socket, is_pending: true });
-        }
-        let mut listeners = Self { all, spare: None, rests_until_ms: None };
-        listeners.take_spare();
-        Ok(listeners)
+    pub fn bind(addresses: &[Address]) -> io::Result<Self> {
+        let bound: io::Result<Vec<_>> = addresses.iter().map(Listener::bind).collect();
+        Ok(Self::of(bound?.into_iter().map(|socket| (socket, None))))
     }
 
-    /// The addresses that are listened on, with the ports that the system chose.
-    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.all.iter().filter_map(|listener| listener.socket.local_addr().ok())
+    /// The sockets that a supervisor has passed, `None` where it has passed none. Asking takes
+    /// them: the second answer is `None`.
+    ///
+    /// # Errors
+    /// A socket from which no connection can be accepted, in a sentence with what to do.
+    pub fn passed() -> io::Result<Option<Self>> {
+        let passed = Listener::take_passed()?;
+        Ok((!passed.is_empty()).then(|| Self::of(passed)))
+    }
+
+    fn of(all: impl IntoIterator<Item = (Listener, Option<String>)>) -> Self {
+        let entry = |(socket, name)| Entry { socket, name, is_pending: true };
+        Self { all: all.into_iter().map(entry).collect(), ..Self::default() }
+    }
+
+    /// Registers each with the token that `token_of` its index gives.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub(super) fn register(
+        &mut self,
+        registry: &Registry,
+        token_of: impl Fn(usize) -> Token,
+    ) -> io::Result<()> {
+        for (index, entry) in self.all.iter_mut().enumerate() {
+            entry.socket.register(registry, token_of(index))?;
+        }
+        self.take_spare();
+        Ok(())
+    }
+
+    /// Where they listen, with the ports that the system chose and the supervisor's names.
+    pub fn addresses(&self) -> impl Iterator<Item = (Address, Option<&str>)> {
+        self.all.iter().filter_map(|entry| {
+            let address = entry.socket.address().ok()?;
+            Some((address, entry.name.as_deref()))
+        })
     }
 
     /// The poll has reported the listener of this index.
     pub(super) fn handle_readable(&mut self, index: usize) {
-        if let Some(listener) = self.all.get_mut(index) {
-            listener.is_pending = true;
+        if let Some(entry) = self.all.get_mut(index) {
+            entry.is_pending = true;
         }
     }
 
@@ -87,7 +112,7 @@ impl Listeners {
     /// Whether there may be connections to take in now.
     pub(super) fn is_pending(&self, now_ms: u64) -> bool {
         self.rests_until_ms.is_none_or(|until| until <= now_ms)
-            && self.all.iter().any(|listener| listener.is_pending)
+            && self.all.iter().any(|entry| entry.is_pending)
     }
 
     /// When accepting ends its rest.
@@ -112,7 +137,7 @@ impl Listeners {
         Accepted::Nothing
     }
 
-    fn handle_error(&mut self, index: usize, error: &io::Error, now_ms: u64) -> Option<TcpStream> {
+    fn handle_error(&mut self, index: usize, error: &io::Error, now_ms: u64) -> Option<Stream> {
         match error.kind() {
             ErrorKind::WouldBlock => {
                 self.all[index].is_pending = false;
@@ -131,12 +156,7 @@ impl Listeners {
     /// Accepts with the descriptor in reserve, if there is one.
     ///
     /// Linux looks for a descriptor before it looks for a connection, so there may be none.
-    fn accept_surplus(
-        &mut self,
-        index: usize,
-        error: &io::Error,
-        now_ms: u64,
-    ) -> Option<TcpStream> {
+    fn accept_surplus(&mut self, index: usize, error: &io::Error, now_ms: u64) -> Option<Stream> {
         if self.spare.take().is_some() {
             match self.all[index].socket.accept() {
                 Ok((stream, _)) => return Some(stream),
@@ -156,9 +176,9 @@ impl Listeners {
     /// Takes a descriptor in reserve again, once the one accepted with it is closed.
     pub(super) fn take_spare(&mut self) {
         if self.spare.is_none()
-            && let Some(listener) = self.all.first()
+            && let Some(entry) = self.all.first()
         {
-            self.spare = fcntl_dupfd_cloexec(listener.socket.as_fd(), 0).ok();
+            self.spare = fcntl_dupfd_cloexec(entry.socket.as_fd(), 0).ok();
         }
     }
 
@@ -177,27 +197,6 @@ impl Listeners {
         }
         self.rests_until_ms = Some(now_ms + ACCEPT_RETRY_MS);
     }
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = StdListener::bind(address)?;
-    // The standard library listens with a backlog of 128; listening again only widens it.
-    listen(&listener, LISTEN_BACKLOG)?;
-    listener.set_nonblocking(true)?;
-    Ok(TcpListener::from_std(listener))
-}
-
-fn explain(address: SocketAddr, error: &io::Error) -> io::Error {
-    let advice = match error.kind() {
-        ErrorKind::AddrInUse => "something else listens there; stop it or choose another port",
-        ErrorKind::PermissionDenied => "ports below 1024 need privileges; choose a higher one",
-        ErrorKind::AddrNotAvailable => "no interface of this machine has that address",
-        _ => "choose another address",
-    };
-    io::Error::new(
-        error.kind(),
-        format!("cannot listen on {address}: {error}; {advice} with --listen"),
-    )
 }
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {

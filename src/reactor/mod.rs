@@ -8,9 +8,12 @@
 //! by itself: a read that a budget stopped goes on the backlog, a write that a budget stopped
 //! stays in the server's line, and the next poll does not wait.
 
+mod address;
 mod clock;
 mod descriptors;
+mod listener;
 mod listeners;
+mod socket_file;
 mod transport;
 
 use std::collections::VecDeque;
@@ -19,13 +22,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::event::Event;
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
+pub use address::Address;
 pub use descriptors::raise_descriptor_limit;
+pub use listeners::Listeners;
 
 use crate::clock::Now;
 use crate::hub::PeerId;
@@ -35,8 +39,8 @@ use crate::limits::{
 };
 use crate::server::{Output, Server, busy};
 use clock::Clock;
-use listeners::{Accepted, Listeners};
-use transport::{Outcome, Transport};
+use listeners::Accepted;
+use transport::{Outcome, Stream, Transport};
 
 /// The token of the signals; those of the listeners follow it downwards. Sockets have the
 /// numbers of their slots.
@@ -95,14 +99,14 @@ pub struct Reactor {
 }
 
 impl Reactor {
-    /// Listens on `addresses` and takes over SIGTERM, SIGINT and SIGHUP. Nothing is accepted
-    /// before the first turn.
+    /// Takes connections in from `listeners`, and takes over SIGTERM, SIGINT and SIGHUP. Nothing is
+    /// accepted before the first turn.
     ///
     /// # Errors
-    /// What the system refused, in a sentence with what to do.
-    pub fn bind(addresses: &[SocketAddr], server: Server) -> io::Result<Self> {
+    /// What the system refused.
+    pub fn new(mut listeners: Listeners, server: Server) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let listeners = Listeners::bind(addresses, poll.registry(), listener_token)?;
+        listeners.register(poll.registry(), listener_token)?;
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         Ok(Self {
@@ -119,9 +123,9 @@ impl Reactor {
         })
     }
 
-    /// The addresses that are listened on, with the ports that the system chose.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.addresses().collect()
+    /// What it takes connections in from.
+    pub fn listeners(&self) -> &Listeners {
+        &self.listeners
     }
 
     /// The server, to ask it how it is.
@@ -349,7 +353,7 @@ impl Reactor {
         }
     }
 
-    fn take_in(&mut self, stream: TcpStream, from: SocketAddr, now: Now) -> io::Result<()> {
+    fn take_in(&mut self, stream: Stream, from: Option<SocketAddr>, now: Now) -> io::Result<()> {
         if self.sockets.len() == self.sockets.capacity() {
             self.sockets.reserve_exact(column_growth(self.sockets.len()));
         }
@@ -357,10 +361,11 @@ impl Reactor {
         let slot = place.key();
         // A process has fewer descriptors than a u32 has values.
         let number = u32::try_from(slot).unwrap_or(u32::MAX);
-        let Some(id) = self.server.accept(number, Some(from.ip()), now) else {
+        let Some(id) = self.server.accept(number, from.map(|from| from.ip()), now) else {
             turn_away(stream);
             return Ok(());
         };
+        let from = from.map_or_else(|| "unix".to_owned(), |from| from.to_string());
         log::debug!("accepted peer={id} from={from}");
         let mut transport = Transport::new(stream);
         let registered = transport.register(self.poll.registry(), Token(slot));
@@ -381,7 +386,7 @@ impl Reactor {
 
 /// Tells a connection that there is no place for it, as well as that can be done in one call:
 /// its request may not have come yet, and then a reset may overtake the answer.
-fn turn_away(stream: TcpStream) {
+fn turn_away(stream: Stream) {
     let mut transport = Transport::new(stream);
     let mut request = [0; 1024];
     let _ = transport.read(&mut request);

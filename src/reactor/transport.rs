@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 
-use mio::net::TcpStream;
+use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
 /// What came of a read or a write on a non-blocking socket.
@@ -19,28 +19,57 @@ pub(super) enum Outcome {
     Lost(io::Error),
 }
 
+/// A socket of either family.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self::Tcp(stream)
+    }
+}
+
+impl From<UnixStream> for Stream {
+    fn from(stream: UnixStream) -> Self {
+        Self::Unix(stream)
+    }
+}
+
 /// One connected socket.
 #[derive(Debug)]
 pub(super) struct Transport {
-    stream: TcpStream,
+    stream: Stream,
 }
 
 impl Transport {
     /// Takes a stream that was just accepted. Small frames go out at once (`TCP_NODELAY`).
-    pub(super) fn new(stream: TcpStream) -> Self {
-        // Fails only on a connection that is broken already; the next read tells.
-        let _ = stream.set_nodelay(true);
+    pub(super) fn new(stream: Stream) -> Self {
+        if let Stream::Tcp(stream) = &stream {
+            // Fails only on a connection that is broken already; the next read tells.
+            let _ = stream.set_nodelay(true);
+        }
         Self { stream }
     }
 
     /// Registers both interests, once for the connection's life: mio is edge-triggered.
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.register(&mut self.stream, token, Interest::READABLE | Interest::WRITABLE)
+        let interests = Interest::READABLE | Interest::WRITABLE;
+        match &mut self.stream {
+            Stream::Tcp(stream) => registry.register(stream, token, interests),
+            Stream::Unix(stream) => registry.register(stream, token, interests),
+        }
     }
 
     /// Reads into `buffer`.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Outcome {
-        match retry(|| self.stream.read(buffer)) {
+        let outcome = match &mut self.stream {
+            Stream::Tcp(stream) => retry(|| stream.read(buffer)),
+            Stream::Unix(stream) => retry(|| stream.read(buffer)),
+        };
+        match outcome {
             Outcome::Moved(0) => Outcome::Eof,
             outcome => outcome,
         }
@@ -48,13 +77,19 @@ impl Transport {
 
     /// Writes as much of `slices` as the socket takes, in one call.
     pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> Outcome {
-        retry(|| self.stream.write_vectored(slices))
+        match &mut self.stream {
+            Stream::Tcp(stream) => retry(|| stream.write_vectored(slices)),
+            Stream::Unix(stream) => retry(|| stream.write_vectored(slices)),
+        }
     }
 
     /// Ends our direction of the connection; what is written still arrives.
     pub(super) fn shutdown_write(&self) {
         // Fails only on a connection that is broken already.
-        let _ = self.stream.shutdown(Shutdown::Write);
+        let _ = match &self.stream {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+        };
     }
 }
 

@@ -45,7 +45,8 @@ impl Program {
         Self::spawn(command, "127.0.0.1:0", options)
     }
 
-    fn spawn(mut command: Command, address: &str, options: &[&str]) -> Self {
+    /// The same by a command that runs the program with the arguments that are added to it.
+    pub fn spawn(mut command: Command, address: &str, options: &[&str]) -> Self {
         let mut child = command
             .args(["--listen", address])
             .args(options)
