@@ -95,7 +95,7 @@ pub const SOCKET_MODE: u32 = 0o660;
 pub const ACCEPT_RETRY_MS: u64 = 500;
 
 /// Descriptors that are not peers: three standard streams, the poll, the signals' two, the
-/// listeners, and a few to spare for the connections that are told that the house is full.
+/// listeners, the supervisor's, and a few to spare for the connections that are told that the house is full.
 pub const DESCRIPTORS_RESERVED: u64 = 16;
 
 /// Connections beyond `peers_max` that are still given a request's time, so that they get a

@@ -1,5 +1,5 @@
 //! What an operator does with the program: checks its options, lets it listen on a path, passes
-//! it sockets.
+//! it sockets, listens as its supervisor.
 
 mod common;
 
@@ -7,10 +7,12 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use common::handshake;
 use common::program::{HEALTH, PATIENCE, Program};
@@ -59,6 +61,21 @@ fn passed(socket: impl Into<OwnedFd>, name: &str) -> Command {
         .env("LISTEN_FDNAMES", name)
         .stdin(Stdio::from(socket.into()));
     command
+}
+
+/// A supervisor's socket, and a server that is told of it.
+fn supervised(socket: &UnixDatagram, name: &str, watchdog_us: &str) -> Program {
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hallway"));
+    command.env("NOTIFY_SOCKET", name).env("WATCHDOG_USEC", watchdog_us);
+    Program::spawn(command, "127.0.0.1:0", &[])
+}
+
+/// What the supervisor is told next.
+fn told(socket: &UnixDatagram) -> String {
+    let mut bytes = [0; 1024];
+    let len = socket.recv(&mut bytes).expect("a message");
+    String::from_utf8_lossy(&bytes[..len]).into_owned()
 }
 
 fn connect(path: &Path) -> UnixStream {
@@ -162,7 +179,8 @@ fn a_passed_socket_is_used_in_place_of_its_own() {
 fn a_passed_unix_socket_serves_and_stays() {
     let socket = Scratch::new("passed");
     let listener = UnixListener::bind(&socket.0).expect("a path");
-    let mut child = passed(listener, "local:").spawn().expect("it starts");
+    let mut command = passed(listener, "local:");
+    let mut child = command.stderr(Stdio::null()).spawn().expect("it starts");
     let _member = join(&socket.0, "HTTP/1.1 101 ");
     let pid = child.id().to_string();
     assert!(Command::new("kill").arg(pid).status().expect("a signal").success());
@@ -179,4 +197,44 @@ fn a_passed_socket_that_accepts_nothing_is_refused() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && said.contains("needs ListenStream="), "{said}");
     }
+}
+
+#[test]
+fn the_supervisor_is_told_of_start_life_and_end() {
+    let path = Scratch::new("notify");
+    let socket = UnixDatagram::bind(&path.0).expect("a path");
+    let program = supervised(&socket, path.0.to_str().expect("text"), "400000");
+    assert_eq!(told(&socket), "READY=1\nSTATUS=Serving");
+    assert_eq!(told(&socket), "WATCHDOG=1\nSTATUS=Connections: 0, rooms: 0");
+    let _member = program.join("alice");
+    let from = Instant::now();
+    while told(&socket) != "WATCHDOG=1\nSTATUS=Connections: 1, rooms: 1" {}
+    told(&socket);
+    told(&socket);
+    assert!(from.elapsed() >= Duration::from_millis(390), "every 200 ms and not more often");
+    program.signal("-TERM");
+    let end = std::iter::repeat_with(|| told(&socket)).find(|told| !told.starts_with("WATCHDOG"));
+    assert_eq!(end.expect("an end"), "STOPPING=1\nSTATUS=Saying goodbye");
+}
+
+#[test]
+fn a_supervisor_can_have_a_name_without_a_file() {
+    let name = format!("hallway-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).expect("a name");
+    let socket = UnixDatagram::bind_addr(&address).expect("a socket");
+    let program = supervised(&socket, &format!("@{name}"), "");
+    assert_eq!(told(&socket), "READY=1\nSTATUS=Serving");
+    program.await_sleep();
+    let (_, wake_ups) = program.used_during(Duration::from_secs(1));
+    assert_eq!(wake_ups, 0, "no watchdog, no wake-up");
+}
+
+#[test]
+fn a_watchdog_without_a_supervisor_wakes_nobody() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hallway"));
+    command.env("NOTIFY_SOCKET", "/nowhere/notify").env("WATCHDOG_USEC", "20000");
+    let program = Program::spawn(command, "127.0.0.1:0", &[]);
+    program.await_sleep();
+    let (_, wake_ups) = program.used_during(Duration::from_secs(1));
+    assert_eq!(wake_ups, 0);
 }

@@ -14,6 +14,7 @@ mod descriptors;
 mod listener;
 mod listeners;
 mod socket_file;
+mod supervisor;
 mod transport;
 
 use std::collections::VecDeque;
@@ -40,6 +41,7 @@ use crate::limits::{
 use crate::server::{Output, Server, busy};
 use clock::Clock;
 use listeners::Accepted;
+use supervisor::Supervisor;
 use transport::{Outcome, Stream, Transport};
 
 /// The token of the signals; those of the listeners follow it downwards. Sockets have the
@@ -87,6 +89,7 @@ pub struct Reactor {
     poll: Poll,
     listeners: Listeners,
     signals: Signals,
+    supervisor: Supervisor,
     sockets: Slab<Socket>,
     server: Server,
     clock: Clock,
@@ -113,6 +116,7 @@ impl Reactor {
             poll,
             listeners,
             signals,
+            supervisor: Supervisor::of_environment(),
             sockets: Slab::new(),
             server,
             clock: Clock::new(),
@@ -139,6 +143,7 @@ impl Reactor {
     /// A poll that fails; nothing that a peer does can make it.
     pub fn run(&mut self) -> io::Result<Ended> {
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
+        self.supervisor.ready();
         loop {
             self.turn(&mut events)?;
             if let Some(ended) = self.ended {
@@ -165,6 +170,7 @@ impl Reactor {
         self.server.handle_timeout(now);
         self.act_on_outputs(now);
         self.accept(now);
+        self.supervisor.handle_timeout(now.mono_ms, &self.server);
         if self.server.is_drained(now) {
             self.ended.get_or_insert(Ended::Drained);
         }
@@ -177,7 +183,11 @@ impl Reactor {
         if !self.backlog.is_empty() || self.listeners.is_pending(now_ms) {
             return Some(Duration::ZERO);
         }
-        let deadlines = [self.server.poll_timeout(), self.listeners.poll_timeout()];
+        let deadlines = [
+            self.server.poll_timeout(),
+            self.listeners.poll_timeout(),
+            self.supervisor.poll_timeout(),
+        ];
         let first = deadlines.into_iter().flatten().min()?;
         Some(Duration::from_millis(first.saturating_sub(now_ms)))
     }
@@ -207,6 +217,7 @@ impl Reactor {
                 _ => {
                     log::info!("draining peers={}", self.server.peers());
                     self.is_draining = true;
+                    self.supervisor.stopping();
                     self.server.drain(now);
                 }
             }
