@@ -35,6 +35,15 @@ pub const REFERENCE_BYTES_MAX: usize = 64;
 /// Excess: not passed on.
 pub const TYPING_MS_MIN: u64 = 1_000;
 
+/// The least time between two looks at every queue for `/metrics`, in milliseconds. Excess: the
+/// numbers of the last look.
+pub const METRICS_MS_MIN: u64 = 1_000;
+
+/// How long a turn of the loop may take to count into each bucket of `/metrics`, in microseconds:
+/// from one message on a fast machine to what people notice on a slow one.
+pub const TURN_US_BUCKETS: [u64; 12] =
+    [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 250_000, 1_000_000];
+
 /// The least time between two log lines about refused origins, in milliseconds, so that a web
 /// page cannot fill a small box's log.
 pub const ORIGIN_LOG_MS_MIN: u64 = 10_000;

@@ -213,6 +213,11 @@ impl Outbox {
         self.frames
     }
 
+    /// Bytes that count.
+    pub fn bytes(&self) -> u32 {
+        self.bytes
+    }
+
     /// Panics where the counts differ from what is queued.
     pub fn check_invariants(&self, limits: &Limits) {
         let (mut frames, mut bytes) = (0, 0);

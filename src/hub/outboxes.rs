@@ -22,6 +22,19 @@ struct Outbound {
     is_lagging: bool,
 }
 
+/// How far readers lag: what counts of their queues, for the slowest and for all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Frames in the longest queue.
+    pub frames_max: u32,
+    /// Frames in all queues.
+    pub frames_sum: u64,
+    /// Bytes in the largest queue.
+    pub bytes_max: u32,
+    /// Bytes in all queues; memory that they share is counted for each.
+    pub bytes_sum: u64,
+}
+
 /// The outbound halves of all peers.
 ///
 /// Invariant: a peer that has something to write, whose socket takes it and who keeps up stands
@@ -177,6 +190,19 @@ impl Outboxes {
     /// Frames queued for members so far.
     pub fn deliveries(&self) -> u64 {
         self.deliveries
+    }
+
+    /// How far readers lag. Work: a look at every queue.
+    pub fn depth(&self) -> Depth {
+        let mut depth = Depth::default();
+        for (_, Outbound { outbox, .. }) in self.all.iter() {
+            let (frames, bytes) = (outbox.frames(), outbox.bytes());
+            depth.frames_max = depth.frames_max.max(frames);
+            depth.frames_sum += u64::from(frames);
+            depth.bytes_max = depth.bytes_max.max(bytes);
+            depth.bytes_sum += u64::from(bytes);
+        }
+        depth
     }
 
     /// Panics where counts or lines do not agree with the queues. Work: everything; for tests.

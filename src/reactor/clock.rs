@@ -1,6 +1,6 @@
 //! The machine's clocks, read here and nowhere else.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chrono::{Local, Offset, TimeZone};
 
@@ -13,6 +13,8 @@ const OFFSET_MS: i64 = 60_000;
 #[derive(Debug)]
 pub(super) struct Clock {
     start: Instant,
+    /// When it was last read by all clocks.
+    read_at: Instant,
     /// The minute that `utc_offset_s` was looked up for.
     minute: Option<i64>,
     utc_offset_s: i32,
@@ -21,12 +23,13 @@ pub(super) struct Clock {
 impl Clock {
     /// A clock whose monotonic time starts now.
     pub(super) fn new() -> Self {
-        Self { start: Instant::now(), minute: None, utc_offset_s: 0 }
+        let start = Instant::now();
+        Self { start, read_at: start, minute: None, utc_offset_s: 0 }
     }
 
     /// Milliseconds since the start.
     pub(super) fn mono_ms(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+        whole_ms(self.start.elapsed())
     }
 
     /// The time by all clocks.
@@ -37,8 +40,19 @@ impl Clock {
             self.minute = Some(minute);
             self.utc_offset_s = utc_offset_s(unix_ms);
         }
-        Now { mono_ms: self.mono_ms(), unix_ms, utc_offset_s: self.utc_offset_s }
+        self.read_at = Instant::now();
+        let mono_ms = whole_ms(self.read_at - self.start);
+        Now { mono_ms, unix_ms, utc_offset_s: self.utc_offset_s }
     }
+
+    /// Microseconds since the last [`Clock::now`].
+    pub(super) fn us_since_now(&self) -> u64 {
+        u64::try_from(self.read_at.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+fn whole_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The wall clock; before 1970 it reads negative.

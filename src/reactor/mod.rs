@@ -13,6 +13,7 @@ mod clock;
 mod descriptors;
 mod listener;
 mod listeners;
+mod memory;
 mod socket_file;
 mod supervisor;
 mod transport;
@@ -168,9 +169,13 @@ impl Reactor {
             self.handle_event(event, now);
         }
         self.server.handle_timeout(now);
+        if self.server.is_scraped() {
+            self.server.handle_resident_memory(memory::resident_bytes());
+        }
         self.act_on_outputs(now);
         self.accept(now);
         self.supervisor.handle_timeout(now.mono_ms, &self.server);
+        self.server.handle_turn_took(self.clock.us_since_now());
         if self.server.is_drained(now) {
             self.ended.get_or_insert(Ended::Drained);
         }

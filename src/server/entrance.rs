@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::metrics::METRICS_PATH;
 use super::peer::{Open, Phase};
 use super::{Server, http};
 use crate::clock::Now;
@@ -21,6 +22,10 @@ impl Server {
             },
             Request::Get(get) if get.path == http::HEALTH_PATH => {
                 http::health(self.drained_by_ms.is_some(), head_only)
+            }
+            Request::Get(get) if get.path == METRICS_PATH => {
+                self.counters.served += 1;
+                return self.await_metrics(id, head_only, now);
             }
             Request::Get(get) => self.pages.get(&get),
             Request::Other { path } => Err(http::other_method(&path)),
@@ -130,9 +135,19 @@ impl Server {
 
     /// Sends an HTTP answer, after which the connection ends.
     fn answer(&mut self, id: PeerId, bytes: Rc<[u8]>, now: Now) {
+        self.say(id, bytes);
+        self.begin_answer(id, now);
+    }
+
+    /// Takes nothing more from a peer; its answer follows in this turn.
+    pub(super) fn begin_answer(&mut self, id: PeerId, now: Now) {
+        self.begin_closing(id, now.mono_ms + REQUEST_MS_MAX);
+    }
+
+    /// Queues the last that a peer is told.
+    pub(super) fn say(&mut self, id: PeerId, bytes: Rc<[u8]>) {
         self.hub.outboxes.push_whole(id, bytes);
         self.hub.outboxes.finish(id, None);
-        self.begin_closing(id, now.mono_ms + REQUEST_MS_MAX);
     }
 }
 

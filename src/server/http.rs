@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::metrics::METRICS_PATH;
 use crate::limits::RETRY_AFTER_SECONDS;
 use crate::web::{self, Asset};
 use crate::wire::response::{self, Refusal};
@@ -58,7 +59,7 @@ pub(super) fn health(is_draining: bool, head_only: bool) -> Result<Rc<[u8]>, Ref
 
 /// The answer to a method that is neither GET nor HEAD.
 pub(super) fn other_method(path: &str) -> Refusal {
-    match path == HEALTH_PATH || web::asset(path).is_some() {
+    match [HEALTH_PATH, METRICS_PATH].contains(&path) || web::asset(path).is_some() {
         true => method_not_allowed(METHODS),
         false => not_found(),
     }

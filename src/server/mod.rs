@@ -9,7 +9,9 @@
 mod counters;
 mod echo;
 mod entrance;
+mod histogram;
 mod http;
+mod metrics;
 mod origin;
 mod peer;
 mod rate;
@@ -34,6 +36,7 @@ use crate::wire::frame::{CloseCode, Event, Frame};
 use crate::wire::response::Refusal;
 use crate::wire::take;
 use http::Pages;
+use metrics::Metrics;
 use peer::{Peer, Phase, take_request};
 use rate::Verdict;
 use timers::{Deadline, Timers};
@@ -67,6 +70,7 @@ pub struct Server {
     /// See [`Server::echo`].
     is_echo: bool,
     counters: Counters,
+    metrics: Metrics,
 }
 
 impl Server {
@@ -95,6 +99,7 @@ impl Server {
             drained_by_ms: None,
             is_echo: false,
             counters: Counters::default(),
+            metrics: Metrics::default(),
         }
     }
 
@@ -203,6 +208,7 @@ impl Server {
 
     /// The next thing to do, until there is none.
     pub fn poll_output(&mut self, now: Now) -> Option<Output> {
+        self.answer_scrapes(now);
         loop {
             while !self.hub.is_full()
                 && let Some(id) = self.hub.outboxes.next_laggard()
@@ -224,7 +230,7 @@ impl Server {
 
     /// Whether [`Server::poll_output`] has something to say.
     pub fn has_output(&self) -> bool {
-        self.hub.has_output() || !self.closes.is_empty()
+        self.hub.has_output() || !self.closes.is_empty() || self.is_scraped()
     }
 
     /// The bytes to write next to a peer, as many slices of them as fit; how many there are.
