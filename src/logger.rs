@@ -3,10 +3,16 @@
 //! The `log` crate's own front end with the least of back ends; the usual ones are larger than
 //! the rest of the server. Under systemd a line begins with its syslog priority and has no time,
 //! which the journal adds.
+//!
+//! Lines of one kind, which is one place in the code, are held back where they come too fast, so
+//! that nobody can fill a small box's flash or keep the loop busy with its console. A line says
+//! how many.
 
 use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
 
-use chrono::{SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
+use hallway::limits::{LOG_DEBUG_LINES, LOG_LINE_BYTES_MAX, LOG_LINES, LogLines};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 /// Where systemd says that standard error is the journal (systemd.exec(5)).
@@ -14,15 +20,23 @@ const JOURNAL_VARIABLE: &str = "JOURNAL_STREAM";
 
 struct Logger {
     is_journal: bool,
+    /// There is one thread, so this is never waited for; `Log` wants to be shared among threads.
+    flood: Mutex<Flood>,
 }
 
 /// Logs from here on what is at least as important as `level`.
 pub(crate) fn start(level: LevelFilter) {
     let is_journal = std::env::var_os(JOURNAL_VARIABLE).is_some();
+    let logger = Logger { is_journal, flood: Mutex::default() };
     // A second logger is refused; the first one serves as well.
-    if log::set_boxed_logger(Box::new(Logger { is_journal })).is_ok() {
+    if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(level);
     }
+}
+
+/// Says what is held back still; for the end.
+pub(crate) fn flush() {
+    log::logger().flush();
 }
 
 impl Log for Logger {
@@ -31,18 +45,47 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
+        let (now, level, text) = (Utc::now(), record.level(), cut(record.args().to_string()));
+        let place = (record.file_static().unwrap_or_default(), record.line().unwrap_or_default());
+        let now_ms = now.timestamp_millis();
+        let mut flood = self.flood.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_admitted = flood.admits(place, level, &text, now_ms);
+        while let Some((level, line)) = flood.told(now_ms) {
+            self.write(now, level, &line);
+        }
+        if is_admitted {
+            self.write(now, level, &text);
+        }
+    }
+
+    fn flush(&self) {
+        let mut flood = self.flood.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((level, line)) = flood.told(i64::MAX) {
+            self.write(Utc::now(), level, &line);
+        }
+    }
+}
+
+impl Logger {
+    fn write(&self, now: DateTime<Utc>, level: Level, text: &str) {
         let line = match self.is_journal {
-            true => format!("<{}>{}\n", priority(record.level()), record.args()),
+            true => format!("<{}>{text}\n", priority(level)),
             false => {
-                let time = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-                format!("{time} {:<5} {}\n", record.level().as_str().to_lowercase(), record.args())
+                let time = now.to_rfc3339_opts(SecondsFormat::Millis, true);
+                format!("{time} {:<5} {text}\n", level.as_str().to_lowercase())
             }
         };
         // Nobody is left to tell that standard error is closed.
         let _ = std::io::stderr().write_all(line.as_bytes());
     }
+}
 
-    fn flush(&self) {}
+fn cut(mut text: String) -> String {
+    if text.len() > LOG_LINE_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(LOG_LINE_BYTES_MAX));
+        text.push_str("...");
+    }
+    text
 }
 
 /// The priority of syslog(3).
@@ -52,5 +95,129 @@ fn priority(level: Level) -> u8 {
         Level::Warn => 4,
         Level::Info => 6,
         Level::Debug | Level::Trace => 7,
+    }
+}
+
+/// A file of the code and a line in it.
+type Place = (&'static str, u32);
+
+/// Which lines come too fast. Times are in milliseconds of the wall clock, which may jump.
+#[derive(Default)]
+struct Flood {
+    kinds: Vec<Kind>,
+}
+
+/// The lines of one place in the code: a bucket that holds a burst of them.
+struct Kind {
+    place: Place,
+    level: Level,
+    /// What the lines begin with.
+    event: String,
+    /// When the bucket is full again.
+    full_at_ms: i64,
+    held_back: u64,
+}
+
+impl Flood {
+    /// Whether one more line of this place may pass.
+    fn admits(&mut self, place: Place, level: Level, text: &str, now_ms: i64) -> bool {
+        let known = self.kinds.iter().position(|kind| kind.place == place);
+        let index = known.unwrap_or_else(|| {
+            let event = event(text).to_owned();
+            self.kinds.push(Kind { place, level, event, full_at_ms: now_ms, held_back: 0 });
+            self.kinds.len() - 1
+        });
+        self.kinds[index].admits(now_ms)
+    }
+
+    /// What to say of lines that were held back and whose kind may pass again.
+    fn told(&mut self, now_ms: i64) -> Option<(Level, String)> {
+        let is_due = |kind: &&mut Kind| kind.held_back > 0 && kind.has_room(now_ms);
+        let kind = self.kinds.iter_mut().find(is_due)?;
+        let line = format!("held back event={:?} lines={}", kind.event, kind.held_back);
+        kind.held_back = 0;
+        Some((kind.level, line))
+    }
+}
+
+impl Kind {
+    fn admits(&mut self, now_ms: i64) -> bool {
+        let LogLines { burst, every_ms } = lines(self.level);
+        // A clock that was put back must not hold lines back for longer than a full bucket does.
+        self.full_at_ms = self.full_at_ms.clamp(now_ms, now_ms + burst * every_ms);
+        let has_room = self.has_room(now_ms);
+        match has_room {
+            true => self.full_at_ms += every_ms,
+            false => self.held_back += 1,
+        }
+        has_room
+    }
+
+    fn has_room(&self, now_ms: i64) -> bool {
+        let LogLines { burst, every_ms } = lines(self.level);
+        self.full_at_ms.saturating_sub(now_ms) <= (burst - 1) * every_ms
+    }
+}
+
+fn lines(level: Level) -> LogLines {
+    if level >= Level::Debug { LOG_DEBUG_LINES } else { LOG_LINES }
+}
+
+/// The words of a line before its first `key=`.
+fn event(text: &str) -> &str {
+    let keys = text.find('=').map_or(text, |at| &text[..at]);
+    if keys.len() == text.len() {
+        return text;
+    }
+    keys.rsplit_once(' ').map_or("", |(event, _)| event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Place = ("here.rs", 1);
+    const THERE: Place = ("there.rs", 1);
+    const BURST: i64 = LOG_LINES.burst;
+
+    /// How many of so many lines pass.
+    fn passed(flood: &mut Flood, place: Place, now_ms: i64, lines: i64) -> i64 {
+        let text = "refused origin=\"a=b\"";
+        (0..lines).map(|_| i64::from(flood.admits(place, Level::Warn, text, now_ms))).sum()
+    }
+
+    #[test]
+    fn a_flood_of_one_kind_leaves_the_others_alone() {
+        let mut flood = Flood::default();
+        assert_eq!(passed(&mut flood, HERE, 0, BURST + 7), BURST);
+        assert_eq!(passed(&mut flood, THERE, 0, 1), 1);
+        assert_eq!(flood.told(LOG_LINES.every_ms - 1), None);
+        let line = "held back event=\"refused\" lines=7".to_owned();
+        assert_eq!(flood.told(LOG_LINES.every_ms), Some((Level::Warn, line)));
+        assert_eq!(flood.told(LOG_LINES.every_ms), None, "said once");
+        assert_eq!(passed(&mut flood, HERE, LOG_LINES.every_ms, 5), 1, "one more each interval");
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_silences_nobody_for_long() {
+        let mut flood = Flood::default();
+        passed(&mut flood, HERE, 1_000_000_000_000, BURST);
+        assert_eq!(passed(&mut flood, HERE, 0, 1), 0);
+        assert_eq!(passed(&mut flood, HERE, LOG_LINES.every_ms, 1), 1);
+    }
+
+    #[test]
+    fn at_the_end_all_is_told() {
+        let mut flood = Flood::default();
+        passed(&mut flood, HERE, 0, BURST + 1);
+        passed(&mut flood, THERE, 0, BURST + 2);
+        let told: Vec<_> = std::iter::from_fn(|| flood.told(i64::MAX)).collect();
+        assert_eq!(told.len(), 2);
+    }
+
+    #[test]
+    fn an_event_is_the_words_before_the_keys() {
+        assert_eq!(event("cannot accept error=\"a b=c\""), "cannot accept");
+        assert_eq!(event("accepting again"), "accepting again");
     }
 }

@@ -43,7 +43,11 @@ fn complain(line: &str) {
 fn serve(options: &Options) -> ExitCode {
     logger::start(options.log);
     match open(options) {
-        Ok(mut reactor) => run(&mut reactor),
+        Ok(mut reactor) => {
+            let status = run(&mut reactor);
+            logger::flush();
+            status
+        }
         Err(error) => {
             complain(&error.to_string());
             ExitCode::FAILURE
@@ -57,8 +61,8 @@ fn open(options: &Options) -> io::Result<Reactor> {
     let peers_max = limits.peers_max;
     if let Some(asked) = beyond {
         log::warn!(
-            "fewer peers than asked for, the descriptor limit allows no more asked={asked} \
-             max={peers_max}; raise it with ulimit -n or LimitNOFILE="
+            "capped max_peers={peers_max} asked={asked} reason=\"the descriptor limit\" \
+             remedy=\"raise it with ulimit -n or LimitNOFILE=\""
         );
     }
     let listeners = match Listeners::passed()? {

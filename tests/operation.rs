@@ -1,5 +1,5 @@
 //! What an operator does with the program: checks its options, lets it listen on a path, passes
-//! it sockets, listens as its supervisor.
+//! it sockets, listens as its supervisor, reads its log.
 
 mod common;
 
@@ -237,4 +237,86 @@ fn a_watchdog_without_a_supervisor_wakes_nobody() {
     program.await_sleep();
     let (_, wake_ups) = program.used_during(Duration::from_secs(1));
     assert_eq!(wake_ups, 0);
+}
+
+/// The event of a log line of level debug and the names of its values, where it has the shape.
+fn shape(line: &str) -> Option<(&str, Vec<&str>)> {
+    let (time, line) = line.split_at_checked("2026-11-24T12:00:00.000Z ".len())?;
+    let text = line.get("debug ".len()..)?;
+    let is_time = time.ends_with("Z ") && time.as_bytes()[10] == b'T';
+    let end = text.find('=').map_or(text.len(), |at| text[..at].rfind(' ').unwrap_or(0));
+    let (event, mut rest) = text.split_at(end);
+    let mut keys = Vec::new();
+    while let Some(pair) = rest.strip_prefix(' ') {
+        let (key, value) = pair.split_once('=')?;
+        keys.push(key);
+        let quoted = value.strip_prefix('"').map(|inner| {
+            let is_end = |&(at, _): &(usize, &str)| !inner[..at].ends_with('\\');
+            inner.match_indices('"').find(is_end).map(|(at, _)| at + 2)
+        });
+        let len = quoted.unwrap_or_else(|| Some(value.find(' ').unwrap_or(value.len())))?;
+        rest = &value[len..];
+    }
+    let is_word = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let is_event = event.split(' ').all(|word| !word.is_empty() && is_word(word));
+    (is_time && is_event && rest.is_empty() && keys.iter().all(|key| is_word(key)))
+        .then_some((event, keys))
+}
+
+#[test]
+fn every_line_of_the_log_is_an_event_with_keys_and_values() {
+    let mut program = Program::start(&["--log", "debug"]);
+    let mut lines = Vec::new();
+    let fields = "Origin: http://evil\r\n";
+    assert!(program.ask(handshake("", fields)).starts_with("HTTP/1.1 403 "));
+    assert!(program.ask("GET /nothing HTTP/1.1\r\nHost: box\r\n\r\n").starts_with("HTTP/1.1 404 "));
+    let mut member = program.connect();
+    let request = handshake("username=a%20%22=b&room=c%20d=%22", "");
+    member.write_all(request.as_bytes()).expect("a request");
+    member.write_all(&[0xff; 8]).expect("no frame");
+    lines.extend(program.logged_up_to("dismissed"));
+    program.signal("-HUP");
+    lines.extend(program.logged_up_to("SIGHUP"));
+    program.signal("-TERM");
+    lines.extend(program.logged_up_to("stopped"));
+    assert!(program.wait().success());
+
+    let mut events: Vec<_> = Vec::new();
+    for line in &lines {
+        let (event, keys) = shape(line).unwrap_or_else(|| panic!("no shape: {line}"));
+        assert!(!keys.is_empty(), "{line}");
+        events.push(event);
+    }
+    for event in ["accepted", "refused", "joined", "dismissed", "signal", "draining", "stopped"] {
+        assert!(events.contains(&event), "no {event} in {lines:#?}");
+    }
+}
+
+#[test]
+fn a_flood_of_refusals_is_a_few_lines() {
+    let mut program = Program::start(&[]);
+    let long = format!("Origin: http://{}\r\n", "a".repeat(5000));
+    assert!(program.ask(handshake("", &long)).starts_with("HTTP/1.1 403 "));
+    assert!(program.logged("refused").len() < 1100, "the line is cut");
+    for _ in 0..199 {
+        assert!(program.ask(handshake("", "Origin: http://evil\r\n")).starts_with("HTTP/1.1 403 "));
+    }
+    program.signal("-TERM");
+    let lines = program.logged_up_to("held back");
+    let refused = lines.iter().filter(|line| line.contains("refused origin=")).count();
+    assert!((49..55).contains(&refused), "{refused} lines of 200");
+    let (_, held_back) = lines.last().and_then(|line| line.rsplit_once("lines=")).expect("a line");
+    assert_eq!(held_back.parse::<usize>().expect("a number") + refused + 1, 200);
+    assert!(program.wait().success());
+}
+
+#[test]
+fn under_the_journal_a_line_has_a_priority_and_no_time() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hallway"));
+    command.env("JOURNAL_STREAM", "8:12345");
+    let program = Program::spawn(command, "127.0.0.1:0", &[]);
+    program.signal("-HUP");
+    assert_eq!(program.logged("SIGHUP"), "<6>signal name=SIGHUP action=none");
+    assert!(program.ask(handshake("", "Origin: http://evil\r\n")).starts_with("HTTP/1.1 403 "));
+    assert!(program.logged("refused").starts_with("<4>refused origin=\"http://evil\" "));
 }

@@ -192,7 +192,8 @@ impl Listeners {
     fn rest(&mut self, error: &io::Error, now_ms: u64) {
         if self.rests_until_ms.is_none() {
             log::warn!(
-                "cannot accept, trying again at the next close or in {ACCEPT_RETRY_MS} ms error={error:?}"
+                "cannot accept error={:?} again=\"at the next close, or in {ACCEPT_RETRY_MS} ms\"",
+                error.to_string()
             );
         }
         self.rests_until_ms = Some(now_ms + ACCEPT_RETRY_MS);

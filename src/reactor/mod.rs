@@ -282,7 +282,7 @@ impl Reactor {
                     return self.server.handle_eof(socket.id, now);
                 }
                 Outcome::Lost(error) => {
-                    log::debug!("lost peer={} error={error:?}", socket.id);
+                    log::debug!("lost peer={} error={:?}", socket.id, error.to_string());
                     return self.server.handle_closed(socket.id, now);
                 }
             }
@@ -327,7 +327,7 @@ impl Reactor {
                 Outcome::Blocked => return self.server.handle_blocked(id),
                 Outcome::Eof => return self.server.handle_closed(id, now),
                 Outcome::Lost(error) => {
-                    log::debug!("lost peer={id} error={error:?}");
+                    log::debug!("lost peer={id} error={:?}", error.to_string());
                     return self.server.handle_closed(id, now);
                 }
             }
@@ -357,7 +357,7 @@ impl Reactor {
             match self.listeners.accept(now.mono_ms) {
                 Accepted::Connection(stream, from) => {
                     if let Err(error) = self.take_in(stream, from, now) {
-                        log::warn!("cannot watch a connection error={error:?}");
+                        log::warn!("cannot watch error={:?}", error.to_string());
                     }
                 }
                 Accepted::Surplus(stream) => {

@@ -51,7 +51,7 @@ impl Drop for SocketFile {
             fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity);
         if is_ours && let Err(error) = fs::remove_file(&self.path) {
             // The next start takes it over.
-            log::info!("left its socket behind path={:?} error={error:?}", self.path);
+            log::info!("left its socket behind path={:?} error={:?}", self.path, error.to_string());
         }
     }
 }

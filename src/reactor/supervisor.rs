@@ -31,7 +31,10 @@ impl Supervisor {
         let variable = |name| std::env::var(name).ok();
         let socket = variable(SOCKET_VARIABLE).and_then(|name| {
             let complain = |error: &io::Error| {
-                log::warn!("cannot tell the supervisor socket={name:?} error={error:?}");
+                log::warn!(
+                    "cannot tell the supervisor socket={name:?} error={:?}",
+                    error.to_string()
+                );
             };
             connect(&name).inspect_err(complain).ok()
         });

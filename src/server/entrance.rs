@@ -7,7 +7,7 @@ use super::peer::{Open, Phase};
 use super::{Server, http};
 use crate::clock::Now;
 use crate::hub::{Entrance, LOBBY, PeerId, Resume};
-use crate::limits::{ORIGIN_LOG_MS_MIN, REQUEST_MS_MAX, ROOM_CHARS_MAX, USERNAME_CHARS_MAX};
+use crate::limits::{REQUEST_MS_MAX, ROOM_CHARS_MAX, USERNAME_CHARS_MAX};
 use crate::wire::name;
 use crate::wire::response::{Refusal, switching_protocols};
 use crate::wire::upgrade::{CHAT_PATH, Request, Upgrade};
@@ -16,7 +16,7 @@ impl Server {
     pub(super) fn handle_request(&mut self, id: PeerId, request: Request, now: Now) {
         let head_only = matches!(&request, Request::Get(get) if get.head_only);
         let answer = match request {
-            Request::Upgrade(upgrade) => match self.admit(id, &upgrade, now) {
+            Request::Upgrade(upgrade) => match self.admit(id, &upgrade) {
                 Ok(room) => return self.join(id, &upgrade, &room, now),
                 Err(refusal) => Err(refusal),
             },
@@ -40,14 +40,14 @@ impl Server {
     }
 
     /// Whether this peer may join, and the name of its room.
-    fn admit(&mut self, id: PeerId, upgrade: &Upgrade, now: Now) -> Result<String, Refusal> {
+    fn admit(&mut self, id: PeerId, upgrade: &Upgrade) -> Result<String, Refusal> {
         if upgrade.path != CHAT_PATH && !self.is_echo {
             return Err(http::not_found());
         }
         if self.drained_by_ms.is_some() {
             return Err(http::draining());
         }
-        self.check_origin(upgrade, now)?;
+        self.check_origin(upgrade)?;
         if self.members >= self.limits.peers_max {
             return Err(http::full());
         }
@@ -63,20 +63,17 @@ impl Server {
         Ok(room)
     }
 
-    fn check_origin(&mut self, upgrade: &Upgrade, now: Now) -> Result<(), Refusal> {
+    fn check_origin(&self, upgrade: &Upgrade) -> Result<(), Refusal> {
         let origin = upgrade.origin.as_deref();
         if self.origins.admit(origin, &upgrade.host) {
             return Ok(());
         }
         let origin = origin.unwrap_or_default();
-        if now.mono_ms >= self.log_origin_from_ms {
-            self.log_origin_from_ms = now.mono_ms + ORIGIN_LOG_MS_MIN;
-            log::warn!(
-                "refused origin={origin:?} host={:?} remedy=\"--origin {}\"",
-                upgrade.host,
-                origin.escape_debug()
-            );
-        }
+        log::warn!(
+            "refused origin={origin:?} host={:?} remedy=\"--origin {}\"",
+            upgrade.host,
+            origin.escape_debug()
+        );
         Err(http::foreign_origin())
     }
 

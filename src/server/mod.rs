@@ -55,8 +55,6 @@ pub enum Output {
 pub struct Server {
     limits: Rc<Limits>,
     origins: Origins,
-    /// When the next refused origin is worth a line in the log.
-    log_origin_from_ms: u64,
     hub: Hub,
     peers: Column<Peer>,
     timers: Timers,
@@ -88,7 +86,6 @@ impl Server {
             hub: Hub::new(Rc::clone(&limits), epoch),
             limits,
             origins,
-            log_origin_from_ms: 0,
             peers: Column::default(),
             timers: Timers::default(),
             closes: VecDeque::new(),

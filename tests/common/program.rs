@@ -73,11 +73,19 @@ impl Program {
 
     /// The next line of the log that contains `words`.
     pub fn logged(&self, words: &str) -> String {
+        self.logged_up_to(words).pop().expect("a line")
+    }
+
+    /// The next lines of the log, up to one that contains `words`.
+    pub fn logged_up_to(&self, words: &str) -> Vec<String> {
+        let mut lines = Vec::new();
         loop {
             let line = self.log.recv_timeout(PATIENCE);
             let line = line.unwrap_or_else(|error| panic!("no line with {words:?}: {error}"));
-            if line.contains(words) {
-                return line;
+            let is_last = line.contains(words);
+            lines.push(line);
+            if is_last {
+                return lines;
             }
         }
     }
