@@ -9,7 +9,9 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use hallway::options::{self, Action, Options};
-use hallway::reactor::{Ended, Listeners, Reactor, raise_descriptor_limit};
+use hallway::reactor::{
+    Ended, Listeners, Reactor, User, forgo_privileges, is_root, raise_descriptor_limit,
+};
 use hallway::server::Server;
 
 /// The exit status of a wrong command line, as in sysexits and most shells.
@@ -19,11 +21,22 @@ fn main() -> ExitCode {
     let variable = |name: &str| std::env::var(name).ok();
     match options::parse(std::env::args_os().skip(1), variable) {
         Ok(Action::Serve(options)) => serve(&options),
-        Ok(Action::Check(options)) => print(&options::report(&options, raise_descriptor_limit())),
+        Ok(Action::Check(options)) => check(&options),
         Ok(Action::Help) => print(&options::help()),
         Ok(Action::Version) => print(&options::version()),
         Err(line) => {
             complain(&line);
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// Says what serving would be like, or what would keep it from starting whoever starts it.
+fn check(options: &Options) -> ExitCode {
+    match options.user.as_ref().map(User::look_up).transpose() {
+        Ok(_) => print(&options::report(options, raise_descriptor_limit())),
+        Err(error) => {
+            complain(&error.to_string());
             ExitCode::from(USAGE)
         }
     }
@@ -69,6 +82,7 @@ fn open(options: &Options) -> io::Result<Reactor> {
         Some(passed) => passed,
         None => Listeners::bind(&options.listen)?,
     };
+    drop_privileges(options, &listeners)?;
     let server = Server::with(limits, options.origins.clone(), epoch());
     let reactor = Reactor::new(listeners, server)?;
     for (address, name) in reactor.listeners().addresses() {
@@ -76,6 +90,20 @@ fn open(options: &Options) -> io::Result<Reactor> {
         log::info!("listening addr={address} max_peers={peers_max}{passed}");
     }
     Ok(reactor)
+}
+
+/// Ports below 1024 are bound by now, so root is needed no more.
+fn drop_privileges(options: &Options, listeners: &Listeners) -> io::Result<()> {
+    forgo_privileges();
+    if let Some(user) = &options.user {
+        let identity = user.look_up()?;
+        listeners.give_to(identity)?;
+        identity.assume()?;
+        log::info!("became user={user} uid={} gid={}", identity.uid, identity.gid);
+    } else if is_root() {
+        log::warn!("running as root remedy=\"--user NAME, or UID:GID\"");
+    }
+    Ok(())
 }
 
 /// A number that no other run of this program has. The clock will not do: on a board without a

@@ -1,5 +1,6 @@
 //! What an operator does with the program: checks its options, lets it listen on a path, passes
-//! it sockets, listens as its supervisor, reads its log.
+//! it sockets, listens as its supervisor, reads its log, starts it as
+//! root.
 
 mod common;
 
@@ -8,7 +9,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -319,4 +320,52 @@ fn under_the_journal_a_line_has_a_priority_and_no_time() {
     assert_eq!(program.logged("SIGHUP"), "<6>signal name=SIGHUP action=none");
     assert!(program.ask(handshake("", "Origin: http://evil\r\n")).starts_with("HTTP/1.1 403 "));
     assert!(program.logged("refused").starts_with("<4>refused origin=\"http://evil\" "));
+}
+
+/// The values of a line of /proc/PID/status.
+fn status(program: &Program, key: &str) -> Vec<String> {
+    let text = fs::read_to_string(format!("/proc/{}/status", program.pid())).expect("a process");
+    let values = text.lines().find_map(|line| line.strip_prefix(key)).expect("the line");
+    values.split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn no_program_that_it_starts_can_gain_privileges() {
+    assert_eq!(status(&Program::start(&[]), "NoNewPrivs:"), ["1"]);
+}
+
+#[test]
+fn root_is_given_up_for_good_or_not_had() {
+    let socket = Scratch::new("owned");
+    let options = ["--user", "65533:65532", "--listen", &socket.listen()];
+    if !rustix::process::geteuid().is_root() {
+        let said = failure(&options);
+        return assert!(said.contains("start as root or without --user"), "{said}");
+    }
+    let program = Program::start(&options);
+    assert_eq!(status(&program, "Uid:"), ["65533"; 4], "real, effective, saved, for files");
+    assert_eq!(status(&program, "Gid:"), ["65532"; 4]);
+    assert!(status(&program, "Groups:").is_empty());
+    for set in ["CapPrm:", "CapEff:", "CapAmb:"] {
+        assert_eq!(status(&program, set), ["0000000000000000"], "{set}");
+    }
+    let file = fs::symlink_metadata(&socket.0).expect("a file");
+    assert_eq!((file.uid(), file.gid()), (65533, 65532));
+    let metrics = program.ask("GET /metrics HTTP/1.1\r\nHost: box\r\n\r\n");
+    assert!(metrics.contains("\nprocess_resident_memory_bytes "), "{metrics}");
+}
+
+#[test]
+fn root_without_a_user_is_warned() {
+    let program = Program::start(&[]);
+    let before = program.greeting.iter().filter(|line| line.contains("running as root")).count();
+    assert_eq!(before == 1, rustix::process::geteuid().is_root());
+}
+
+#[test]
+fn an_unknown_user_is_told_before_anything_is_served() {
+    let said = failure(&["--listen", "127.0.0.1:0", "--user", "no-such-user"]);
+    assert!(said.contains("--user no-such-user: not in /etc/passwd"), "{said}");
+    let checked = hallway(&["--check", "--user", "no-such-user"]);
+    assert_eq!(checked.status.code(), Some(2));
 }

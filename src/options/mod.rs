@@ -11,7 +11,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use log::LevelFilter;
 
 use crate::limits::{self, DESCRIPTORS_RESERVED, Limits, REFUSALS_MAX};
-use crate::reactor::Address;
+use crate::reactor::{Address, User};
 use crate::server::Origins;
 
 pub use settings::{FLAGS, Flag, SETTINGS, Setting};
@@ -48,6 +48,8 @@ pub struct Options {
     pub max_peers: Option<u32>,
     /// Which web pages may connect.
     pub origins: Origins,
+    /// Whom to become once it listens.
+    pub user: Option<User>,
     /// The least important lines that are logged.
     pub log: LevelFilter,
 }
@@ -59,6 +61,7 @@ impl Default for Options {
             limits: Limits::default(),
             max_peers: None,
             origins: Origins::default(),
+            user: None,
             log: LevelFilter::Info,
         }
     }
@@ -186,7 +189,8 @@ mod tests {
     #[test]
     fn the_option_wins_over_the_variable_and_that_over_the_default() {
         let variables = [("HALLWAY_HISTORY", "7"), ("HALLWAY_QUEUE_BYTES", "2M"), ("PORT", "9000")];
-        let options = parse_with("--history 8 --ping=1500ms", &variables).unwrap();
+        let options = parse_with("--history 8 --ping=1500ms --user 7:8", &variables).unwrap();
+        assert_eq!(options.user, Some("7:8".parse().unwrap()));
         assert_eq!(options.limits.history_frames_max, 8);
         assert_eq!(options.limits.queue_bytes_max, 2 * 1024 * 1024);
         assert_eq!(options.limits.ping_ms, 1500);
@@ -241,6 +245,7 @@ mod tests {
                 "--listen 8080",
                 "--listen 8080: expected IP:PORT, like 0.0.0.0:8080 or [::]:8080, or unix:PATH",
             ),
+            ("--user 0:0", "--user 0:0: that is root, who would give up nothing"),
             ("--log loud", "--log loud: expected error, warn, info or debug"),
             ("--history", "--history needs a value: --history N"),
             ("--quue-frames 9", "unknown option --quue-frames; did you mean --queue-frames?"),

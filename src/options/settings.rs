@@ -177,6 +177,16 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         group: "Running",
+        name: "user",
+        value: "NAME",
+        help: "or UID:GID: whom root becomes once it listens [stay who it is]",
+        set: |options, value| {
+            options.user = Some(value.parse().map_err(str::to_owned)?);
+            Ok(())
+        },
+    },
+    Setting {
+        group: "Running",
         name: "log",
         value: "LEVEL",
         help: "error, warn, info or debug [info]",

@@ -54,6 +54,7 @@ pub fn report(options: &Options, descriptors: Option<u64>) -> String {
         ("keep messages", kept(&limits)),
         ("drop readers", dropped(&limits)),
         ("take messages", taken(&limits)),
+        ("run as", options.user.as_ref().map_or("who starts it".to_owned(), ToString::to_string)),
         ("log lines", format!("of level {} and above", level(options.log))),
         ("features", FEATURES.to_owned()),
     ];

@@ -16,6 +16,7 @@ use rustix::net::sockopt::socket_acceptconn;
 use super::address::Address;
 use super::socket_file::SocketFile;
 use super::transport::Stream;
+use super::user::Identity;
 use crate::limits::LISTEN_BACKLOG;
 
 /// Where systemd says how it calls the sockets that it passes (sd_listen_fds(3)).
@@ -55,6 +56,14 @@ impl Listener {
         let mut passed = ListenFd::from_env();
         let all = 0..passed.len();
         all.map(|index| Ok((take(&mut passed, index)?, names.next()))).collect()
+    }
+
+    /// Gives its file to a user, if it has one of its own.
+    pub(super) fn give_to(&self, owner: Identity) -> io::Result<()> {
+        match self {
+            Self::Unix(_, Some(file)) => file.give_to(owner),
+            _ => Ok(()),
+        }
     }
 
     /// Registers it, for incoming connections.

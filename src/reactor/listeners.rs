@@ -16,6 +16,7 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use super::address::Address;
 use super::listener::Listener;
 use super::transport::Stream;
+use super::user::Identity;
 use crate::limits::ACCEPT_RETRY_MS;
 
 /// One attempt to take a connection in.
@@ -70,6 +71,14 @@ impl Listeners {
     fn of(all: impl IntoIterator<Item = (Listener, Option<String>)>) -> Self {
         let entry = |(socket, name)| Entry { socket, name, is_pending: true };
         Self { all: all.into_iter().map(entry).collect(), ..Self::default() }
+    }
+
+    /// Gives the files of Unix sockets to a user.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn give_to(&self, owner: Identity) -> io::Result<()> {
+        self.all.iter().try_for_each(|entry| entry.socket.give_to(owner))
     }
 
     /// Registers each with the token that `token_of` its index gives.

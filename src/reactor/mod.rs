@@ -17,6 +17,7 @@ mod memory;
 mod socket_file;
 mod supervisor;
 mod transport;
+mod user;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -32,6 +33,7 @@ use slab::Slab;
 pub use address::Address;
 pub use descriptors::raise_descriptor_limit;
 pub use listeners::Listeners;
+pub use user::{Identity, User, forgo_privileges, is_root};
 
 use crate::clock::Now;
 use crate::hub::PeerId;

@@ -3,7 +3,7 @@
 
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, lchown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use mio::net::UnixStream;
 use rustix::fs::Mode;
 use rustix::process::umask;
 
+use super::user::Identity;
 use crate::limits::SOCKET_MODE;
 
 /// The file of a Unix socket that this process has bound. It goes when this is dropped.
@@ -37,6 +38,11 @@ impl SocketFile {
         let socket = bound?;
         let identity = identity(&fs::symlink_metadata(path)?);
         Ok((socket, Self { path: path.to_owned(), identity }))
+    }
+
+    /// Gives it to a user; a link in its place would not be followed.
+    pub(super) fn give_to(&self, Identity { uid, gid }: Identity) -> io::Result<()> {
+        lchown(&self.path, Some(uid), Some(gid))
     }
 
     /// Where it is.

@@ -24,6 +24,8 @@ pub type Client = WebSocket<MaybeTlsStream<TcpStream>>;
 pub struct Program {
     child: Child,
     pub address: SocketAddr,
+    /// The lines of its log up to the one with the address.
+    pub greeting: Vec<String>,
     log: Receiver<String>,
 }
 
@@ -60,8 +62,9 @@ impl Program {
             lines.map_while(Result::ok).for_each(|line| _ = sender.send(line));
         });
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut program = Self { child, address: nowhere, log };
-        let line = program.logged("listening");
+        let mut program = Self { child, address: nowhere, greeting: Vec::new(), log };
+        program.greeting = program.logged_up_to("listening");
+        let line = program.greeting.last().expect("a line");
         let address = line.split("addr=").nth(1).and_then(|rest| rest.split(' ').next());
         program.address = address.and_then(|text| text.parse().ok()).expect("an address");
         program

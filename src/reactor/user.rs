@@ -1,0 +1,159 @@
+//! Who the process is: root binds, and then becomes somebody who may do nothing else.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::str::FromStr;
+
+use rustix::process::{Gid, Uid, geteuid};
+use rustix::thread::{
+    set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid, set_thread_uid,
+};
+
+/// Where users are looked up. The system's own way would load its name service at run time, which
+/// a static binary cannot and an empty chroot has not.
+const PASSWD: &str = "/etc/passwd";
+
+/// Whom to become.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum User {
+    /// A name in /etc/passwd.
+    Name(String),
+    /// `UID:GID`
+    Ids(Identity),
+}
+
+/// A user and its group; not root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The user's number.
+    pub uid: u32,
+    /// Its group's number.
+    pub gid: u32,
+}
+
+impl FromStr for User {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let Some((uid, gid)) = text.split_once(':') else { return Ok(Self::Name(text.to_owned())) };
+        let identity = Identity::of(uid, gid).ok_or("expected NAME or UID:GID, like 999:999")?;
+        identity.check().map(|()| Self::Ids(identity))
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(out),
+            Self::Ids(Identity { uid, gid }) => write!(out, "{uid}:{gid}"),
+        }
+    }
+}
+
+impl User {
+    /// Its numbers.
+    ///
+    /// # Errors
+    /// A name that is not there, or root's; a sentence with what to do.
+    pub fn look_up(&self) -> io::Result<Identity> {
+        let name = match self {
+            Self::Ids(identity) => return Ok(*identity),
+            Self::Name(name) => name,
+        };
+        let say = |why: &str| io::Error::other(format!("--user {name}: {why}"));
+        let passwd = fs::read(PASSWD)
+            .map_err(|error| say(&format!("cannot read {PASSWD}: {error}; give UID:GID")))?;
+        let identity = find(&String::from_utf8_lossy(&passwd), name)
+            .ok_or_else(|| say("not in /etc/passwd; make that user or give UID:GID"))?;
+        identity.check().map(|()| identity).map_err(say)
+    }
+}
+
+impl Identity {
+    /// Becomes this user, without any other group, for good.
+    ///
+    /// The system calls change the calling thread alone; the process has no other.
+    ///
+    /// # Errors
+    /// Who is not root can become nobody else; a sentence with what to do.
+    pub fn assume(self) -> io::Result<()> {
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        let explain = |error: rustix::io::Errno| {
+            let text = format!(
+                "cannot become user {}:{}: {error}; start as root or without --user",
+                self.uid, self.gid
+            );
+            io::Error::new(io::Error::from(error).kind(), text)
+        };
+        set_thread_groups(&[]).map_err(explain)?;
+        set_thread_res_gid(gid, gid, gid).map_err(explain)?;
+        set_thread_res_uid(uid, uid, uid).map_err(explain)?;
+        match set_thread_uid(Uid::ROOT) {
+            Err(_) => Ok(()),
+            Ok(()) => Err(io::Error::other("could become root again after --user; not serving")),
+        }
+    }
+
+    /// Fails for root, who would give up nothing, and for -1, which means "as before".
+    fn check(self) -> Result<(), &'static str> {
+        match [self.uid, self.gid] {
+            ids if ids.contains(&0) => Err("that is root, who would give up nothing"),
+            ids if ids.contains(&u32::MAX) => Err("4294967295 is nobody's number"),
+            _ => Ok(()),
+        }
+    }
+
+    fn of(uid: &str, gid: &str) -> Option<Self> {
+        Some(Self { uid: uid.parse().ok()?, gid: gid.parse().ok()? })
+    }
+}
+
+/// The entry of a name: `NAME:PASSWORD:UID:GID:...` (passwd(5)).
+fn find(passwd: &str, name: &str) -> Option<Identity> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let is_it = fields.next() == Some(name) && !name.is_empty();
+        let (uid, gid) = (fields.nth(1)?, fields.next()?);
+        Identity::of(uid, gid).filter(|_| is_it)
+    })
+}
+
+/// Whether the process may do what root may.
+pub fn is_root() -> bool {
+    geteuid().is_root()
+}
+
+/// Sees to it that no program the process could start gets more rights than it has
+/// (PR_SET_NO_NEW_PRIVS). Old kernels do not know how.
+pub fn forgo_privileges() {
+    if let Err(error) = set_no_new_privs(true) {
+        log::info!("cannot forgo new privileges error={:?}", error.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDS: Identity = Identity { uid: 999, gid: 998 };
+
+    #[test]
+    fn a_user_is_a_name_or_two_numbers() {
+        assert_eq!("hallway".parse(), Ok(User::Name("hallway".to_owned())));
+        assert_eq!("999:998".parse(), Ok(User::Ids(IDS)));
+        for wrong in ["999:", "a:b", "-1:5", "999:998:1", "0:5", "5:0", "4294967295:5"] {
+            assert!(wrong.parse::<User>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_entry_is_found_by_its_whole_name() {
+        let passwd = "root:x:0:0::/:/bin/sh\nhall:x:1:1::/:\nbroken:x\n\nhallway:x:999:998:::\n";
+        assert_eq!(find(passwd, "hallway"), Some(IDS));
+        assert_eq!(find(passwd, "hallw"), None);
+        assert_eq!(find(passwd, "broken"), None);
+        assert_eq!(find(passwd, ""), None);
+        assert!(User::Name("root".to_owned()).look_up().is_err());
+    }
+}
