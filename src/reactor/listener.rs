@@ -52,10 +52,14 @@ impl Listener {
     /// A socket from which no connection can be accepted, in a sentence with what to do.
     pub(super) fn take_passed() -> io::Result<Vec<(Self, Option<String>)>> {
         let names = std::env::var(NAMES_VARIABLE).unwrap_or_default();
-        let mut names = names.split(':').map(str::to_owned);
+        let mut names = names.split(':');
         let mut passed = ListenFd::from_env();
         let all = 0..passed.len();
-        all.map(|index| Ok((take(&mut passed, index)?, names.next()))).collect()
+        all.map(|index| {
+            let name = names.next().filter(|name| !name.is_empty()).map(str::to_owned);
+            Ok((take(&mut passed, index)?, name))
+        })
+        .collect()
     }
 
     /// Gives its file to a user, if it has one of its own.
