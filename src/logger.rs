@@ -72,7 +72,7 @@ impl Logger {
             true => format!("<{}>{text}\n", priority(level)),
             false => {
                 let time = now.to_rfc3339_opts(SecondsFormat::Millis, true);
-                format!("{time} {:<5} {text}\n", level.as_str().to_lowercase())
+                format!("{time} {:<5} {text}\n", level.as_str().to_ascii_lowercase())
             }
         };
         // Nobody is left to tell that standard error is closed.

@@ -109,5 +109,5 @@ fn taken(limits: &Limits) -> String {
 }
 
 fn level(level: LevelFilter) -> String {
-    level.as_str().to_lowercase()
+    level.as_str().to_ascii_lowercase()
 }
