@@ -12,7 +12,7 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::handshake;
@@ -55,6 +55,16 @@ fn failure(options: &[&str]) -> String {
     let output = hallway(options);
     assert_eq!(output.status.code(), Some(1));
     String::from_utf8(output.stderr).expect("text")
+}
+
+/// A server without an address of its own, killed when a test is done with it.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A server with one socket passed to it as systemd does, which shows in descriptor 3.
@@ -186,11 +196,11 @@ fn a_passed_unix_socket_serves_and_stays() {
     let socket = Scratch::new("passed");
     let listener = UnixListener::bind(&socket.0).expect("a path");
     let mut command = passed(listener, "local:");
-    let mut child = command.stderr(Stdio::null()).spawn().expect("it starts");
+    let mut server = Server(command.stderr(Stdio::null()).spawn().expect("it starts"));
     let _member = join(&socket.0, "HTTP/1.1 101 ");
-    let pid = child.id().to_string();
+    let pid = server.0.id().to_string();
     assert!(Command::new("kill").arg(pid).status().expect("a signal").success());
-    assert!(child.wait().expect("its end").success());
+    assert!(server.0.wait().expect("its end").success());
     assert!(fs::symlink_metadata(&socket.0).is_ok(), "the file is the supervisor's");
 }
 
@@ -348,7 +358,9 @@ fn root_is_given_up_for_good_or_not_had() {
         let said = failure(&options);
         return assert!(said.contains("start as root or without --user"), "{said}");
     }
-    let program = Program::start(&options);
+    let mut with_group = Command::new("setpriv");
+    with_group.args(["--groups", "65531", env!("CARGO_BIN_EXE_hallway")]);
+    let program = Program::spawn(with_group, "127.0.0.1:0", &options);
     assert_eq!(status(&program, "Uid:"), ["65533"; 4], "real, effective, saved, for files");
     assert_eq!(status(&program, "Gid:"), ["65532"; 4]);
     assert!(status(&program, "Groups:").is_empty());

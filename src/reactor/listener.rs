@@ -11,7 +11,6 @@ use listenfd::ListenFd;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
 use rustix::net::listen;
-use rustix::net::sockopt::socket_acceptconn;
 
 use super::address::Address;
 use super::socket_file::SocketFile;
@@ -126,13 +125,13 @@ fn widen(socket: &impl AsFd) -> io::Result<()> {
 }
 
 fn take(passed: &mut ListenFd, index: usize) -> io::Result<Listener> {
+    // A socket that is connected already, as with Accept=yes, cannot be made to listen.
     let listener = match passed.take_tcp_listener(index) {
-        Ok(Some(socket)) if socket_acceptconn(&socket)? => tcp(socket).ok(),
-        Ok(_) => None,
-        Err(_) => match passed.take_unix_listener(index) {
-            Ok(Some(socket)) if socket_acceptconn(&socket)? => unix(socket, None).ok(),
-            _ => None,
-        },
+        Ok(socket) => socket.and_then(|socket| tcp(socket).ok()),
+        Err(_) => {
+            let socket = passed.take_unix_listener(index).ok().flatten();
+            socket.and_then(|socket| unix(socket, None).ok())
+        }
     };
     listener.ok_or_else(|| {
         io::Error::other(format!(
