@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::Dialect;
@@ -162,15 +163,21 @@ fn read_reference(raw: &RawValue) -> Option<Cow<'_, str>> {
     (text.len() <= REFERENCE_BYTES_MAX).then_some(text)
 }
 
-/// Reads a JSON object; serde by itself would take an array for a struct as well.
+/// Reads a JSON object. By itself serde would take an array for a struct, and blame one with too
+/// many elements for its syntax.
 fn object<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, EnvelopeError> {
-    let is_array = text.trim_start().starts_with('[');
-    match serde_json::from_str(text) {
-        Ok(_) if is_array => Err(EnvelopeError::Shape("it is an array".to_owned())),
-        Ok(value) => Ok(value),
-        Err(error) if error.is_data() => Err(EnvelopeError::Shape(error.to_string())),
-        Err(error) => Err(EnvelopeError::NotJson(error)),
+    if text.trim_start().starts_with('[') {
+        let IgnoredAny = read(text)?;
+        return Err(EnvelopeError::Shape("it is an array".to_owned()));
     }
+    read(text)
+}
+
+fn read<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, EnvelopeError> {
+    serde_json::from_str(text).map_err(|error| match error.is_data() {
+        true => EnvelopeError::Shape(error.to_string()),
+        false => EnvelopeError::NotJson(error),
+    })
 }
 
 #[cfg(test)]
@@ -225,6 +232,9 @@ mod tests {
             ),
             (r#"["chatMessage",{"message":"hi"}]"#, "not an envelope: it is an array"),
             (r#"{"type":"chatMessage","payload":["hi"]}"#, "not an envelope: it is an array"),
+            ("[]", "not an envelope: it is an array"),
+            (r#"["chatMessage",{},0,{}]"#, "not an envelope: it is an array"),
+            ("[", "not JSON: EOF while parsing a list at line 1 column 1"),
             (
                 "7",
                 "not an envelope: invalid type: integer `7`, expected an object with \"type\" and \"payload\" at line 1 column 1",
