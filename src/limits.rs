@@ -88,6 +88,10 @@ pub const KEEPALIVE_SLICES: u64 = 64;
 /// The one read buffer of the loop, in bytes: what a peer can hand in with one `read`.
 pub const READ_BUFFER_BYTES: usize = 64 * 1024;
 
+/// Bytes that the length of a cut frame gets ahead of its payload, less than what holding the
+/// frame costs anyway. Excess: memory grows as bytes come in, to twice as many at most.
+pub const FORESEEN_BYTES_MIN: usize = 64;
+
 /// `read` calls for one peer and turn. Excess: the rest waits for the next turn.
 pub const READS_PER_PEER_AND_TURN: usize = 4;
 

@@ -153,7 +153,7 @@ const NUMBERS_ELSEWHERE: &[&str] = &[
     "SENT_HEADER_BYTES_MAX",
     "SHORT_LENGTH_MAX",
     "CLOSE_REASON_BYTES_MAX",
-    "BLOCK",
+    "BLOCK_WORDS",
     "KEY_CHARS",
 ];
 

@@ -6,8 +6,9 @@ use std::mem;
 use super::error::FrameError;
 use super::header::{HEADER_BYTES_MAX, Header};
 use super::mask::unmask;
+use super::text::{TextBuffer, check};
 use super::{CloseCode, Control, Data, OpCode};
-use crate::limits::Limits;
+use crate::limits::{FORESEEN_BYTES_MIN, Limits};
 use crate::wire::take;
 
 /// What a peer has said: a whole message, or a control frame.
@@ -30,8 +31,8 @@ pub enum Event<'i> {
 /// The inbound half of the frame layer of one peer.
 ///
 /// Invariant: it owns memory only while part of a frame or of a fragmented message is held, and
-/// as much as bytes have come in (times two, as a `Vec` grows), never as much as a header has
-/// declared. Between messages it is one null pointer.
+/// no more than twice what has come in and [`FORESEEN_BYTES_MIN`], whatever a header has declared.
+/// Between messages it is one null pointer.
 ///
 /// After an error the decoder is of no more use: the connection has failed (section 7.1.7).
 #[derive(Debug, Default)]
@@ -60,11 +61,14 @@ struct Arriving {
 /// The data message so far.
 #[derive(Debug)]
 struct Message {
-    opcode: OpCode,
-    bytes: Vec<u8>,
-    /// How much of `bytes` is known to be UTF-8.
-    valid: usize,
+    body: Body,
     fragments: u32,
+}
+
+#[derive(Debug)]
+enum Body {
+    Text(TextBuffer),
+    Binary(Vec<u8>),
 }
 
 impl Decoder {
@@ -82,32 +86,30 @@ impl Decoder {
         limits: &Limits,
     ) -> Result<Option<Event<'i>>, FrameError> {
         loop {
-            if !self.is_arriving() {
-                let Some(header) = self.read_header(input)? else { return Ok(None) };
-                self.check_limits(&header, limits)?;
-                if self.is_whole(&header, input) {
-                    return whole_frame(&header, input).map(Some);
+            if let Some(held) = &mut self.held
+                && held.arriving.is_some()
+            {
+                if !held.take_payload(input)? {
+                    return Ok(None);
                 }
-                self.begin(&header);
+                if let Some(event) = held.finish_frame()? {
+                    self.release();
+                    return Ok(Some(event));
+                }
             }
-            let Some(held) = &mut self.held else { return Ok(None) };
-            if !held.take_payload(input)? {
-                return Ok(None);
-            }
-            if let Some(event) = held.finish_frame()? {
+            let Some(header) = self.read_header(input)? else { return Ok(None) };
+            self.check_limits(&header, limits)?;
+            if self.is_whole(&header, input) {
                 self.release();
-                return Ok(Some(event));
+                return whole_frame(&header, input).map(Some);
             }
+            self.begin(&header);
         }
     }
 
     /// Whether nothing is held: the next byte starts a new frame of a new message.
     pub fn is_idle(&self) -> bool {
         self.held.is_none()
-    }
-
-    fn is_arriving(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| held.arriving.is_some())
     }
 
     fn message(&self) -> Option<&Message> {
@@ -118,9 +120,7 @@ impl Decoder {
         if let Some(held) = &mut self.held
             && held.header_len > 0
         {
-            let header = held.read_cut_header(input)?;
-            self.release();
-            return Ok(header);
+            return held.read_cut_header(input);
         }
         match Header::read(input, self.message().is_some())? {
             Some((header, read)) => {
@@ -144,7 +144,7 @@ impl Decoder {
             return Ok(());
         }
         let (bytes, fragments) = match self.message() {
-            Some(message) => (message.bytes.len() as u64, message.fragments),
+            Some(message) => (message.body.len() as u64, message.fragments),
             None => (0, 0),
         };
         // Both are below 2^63, so the sum cannot overflow.
@@ -171,12 +171,7 @@ impl Decoder {
         let held = self.held.get_or_insert_default();
         let opcode = header.opcode;
         if matches!(opcode, OpCode::Data(_)) {
-            held.message.get_or_insert(Message {
-                opcode,
-                bytes: Vec::new(),
-                valid: 0,
-                fragments: 0,
-            });
+            held.message.get_or_insert_with(|| Message::new(opcode));
         }
         held.arriving =
             Some(Arriving { opcode, fin: header.fin, left: header.len, key: header.mask });
@@ -224,8 +219,7 @@ impl Held {
         let complete = arriving.left == 0;
         match (arriving.opcode, &mut self.message) {
             (OpCode::Data(_), Some(message)) => {
-                message.bytes.extend_from_slice(payload);
-                message.check_text(complete && arriving.fin)?;
+                message.body.push(payload, arriving.left)?;
             }
             _ => self.control.extend_from_slice(payload),
         }
@@ -236,10 +230,10 @@ impl Held {
     fn finish_frame(&mut self) -> Result<Option<Event<'static>>, FrameError> {
         match self.arriving.take() {
             Some(Arriving { opcode: opcode @ OpCode::Control(_), .. }) => {
-                event(opcode, Cow::Owned(mem::take(&mut self.control))).map(Some)
+                control_event(opcode, Cow::Owned(mem::take(&mut self.control))).map(Some)
             }
             Some(Arriving { fin: true, .. }) => match self.message.take() {
-                Some(message) => event(message.opcode, Cow::Owned(message.bytes)).map(Some),
+                Some(message) => message.body.finish().map(Some),
                 None => Ok(None),
             },
             _ => {
@@ -253,47 +247,72 @@ impl Held {
 }
 
 impl Message {
-    /// Checks what has come in since the last check; a character may be cut unless this is the
-    /// end of the message (section 8.1).
-    fn check_text(&mut self, at_end: bool) -> Result<(), FrameError> {
-        if self.opcode != OpCode::Data(Data::Text) {
-            return Ok(());
-        }
-        match std::str::from_utf8(&self.bytes[self.valid..]) {
-            Ok(_) => self.valid = self.bytes.len(),
-            Err(error) if error.error_len().is_none() && !at_end => {
-                self.valid += error.valid_up_to();
-            }
-            Err(_) => return Err(FrameError::InvalidUtf8),
-        }
-        Ok(())
+    /// A message whose first frame has this opcode.
+    fn new(opcode: OpCode) -> Self {
+        let body = match opcode {
+            OpCode::Data(Data::Text) => Body::Text(TextBuffer::default()),
+            _ => Body::Binary(Vec::new()),
+        };
+        Self { body, fragments: 0 }
     }
+}
+
+impl Body {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Appends a piece of a frame of which `left` bytes are still to come.
+    fn push(&mut self, piece: &[u8], left: u64) -> Result<(), FrameError> {
+        let room = piece.len() + foreseen(self.len() + piece.len(), left);
+        match self {
+            Self::Text(text) => text.push(piece, room),
+            Self::Binary(bytes) => {
+                if bytes.capacity() - bytes.len() < piece.len() {
+                    bytes.reserve(room);
+                }
+                bytes.extend_from_slice(piece);
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(self) -> Result<Event<'static>, FrameError> {
+        match self {
+            Self::Text(text) => text.finish().map(|text| Event::Text(Cow::Owned(text))),
+            Self::Binary(bytes) => Ok(Event::Binary(Cow::Owned(bytes))),
+        }
+    }
+}
+
+/// How many of the `left` bytes that a header has declared get their memory ahead, so that a
+/// message in a few pieces is not copied: as many as have come in, or few.
+fn foreseen(come_in: usize, left: u64) -> usize {
+    let most = come_in.max(FORESEEN_BYTES_MIN);
+    usize::try_from(left).map_or(most, |left| left.min(most))
 }
 
 fn whole_frame<'i>(header: &Header, input: &mut &'i mut [u8]) -> Result<Event<'i>, FrameError> {
     // `is_whole` has compared the length with the input's, so it fits in a usize.
     let payload = take(input, usize::try_from(header.len).unwrap_or(usize::MAX));
     unmask(payload, header.mask);
-    event(header.opcode, Cow::Borrowed(payload))
+    match header.opcode {
+        OpCode::Data(Data::Text) => check(payload).map(|text| Event::Text(Cow::Borrowed(text))),
+        OpCode::Data(_) => Ok(Event::Binary(Cow::Borrowed(payload))),
+        control @ OpCode::Control(_) => control_event(control, Cow::Borrowed(payload)),
+    }
 }
 
-fn event(opcode: OpCode, payload: Cow<'_, [u8]>) -> Result<Event<'_>, FrameError> {
+fn control_event(opcode: OpCode, payload: Cow<'_, [u8]>) -> Result<Event<'_>, FrameError> {
     match opcode {
-        OpCode::Data(Data::Text) => text(payload).map(Event::Text),
         OpCode::Control(Control::Ping) => Ok(Event::Ping(payload)),
         OpCode::Control(Control::Pong) => Ok(Event::Pong(payload)),
-        OpCode::Control(Control::Close) => close_code(&payload).map(Event::Close),
-        // Headers with other opcodes were refused; a message's opcode is its first frame's.
-        _ => Ok(Event::Binary(payload)),
+        // Headers with other opcodes were refused.
+        _ => close_code(&payload).map(Event::Close),
     }
-}
-
-fn text(payload: Cow<'_, [u8]>) -> Result<Cow<'_, str>, FrameError> {
-    match payload {
-        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).ok(),
-        Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).ok(),
-    }
-    .ok_or(FrameError::InvalidUtf8)
 }
 
 /// The code in the body of a Close frame (section 5.5.1). 1014 counts as forbidden: it is a
@@ -306,10 +325,7 @@ fn close_code(payload: &[u8]) -> Result<Option<CloseCode>, FrameError> {
     if !code.is_allowed() {
         return Err(FrameError::ForbiddenCloseCode(code.into()));
     }
-    match std::str::from_utf8(reason) {
-        Ok(_) => Ok(Some(code)),
-        Err(_) => Err(FrameError::InvalidUtf8),
-    }
+    check(reason).map(|_| Some(code))
 }
 
 #[cfg(test)]
@@ -402,8 +418,10 @@ mod tests {
         let mut bytes = [0x82, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4, 5];
         let mut decoder = Decoder::default();
         assert_eq!(decoder.decode(&mut &mut bytes[..], &limits), Ok(None));
-        let held = decoder.held.unwrap();
-        assert!(held.message.unwrap().bytes.capacity() <= 64);
+        let Some(Message { body: Body::Binary(bytes), .. }) = decoder.held.unwrap().message else {
+            panic!("a binary message is held")
+        };
+        assert!(bytes.capacity() <= 1 + FORESEEN_BYTES_MIN, "one byte has come in");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod decoder;
 mod error;
 mod header;
 mod mask;
+mod text;
 
 use std::ops::Deref;
 use std::rc::Rc;
