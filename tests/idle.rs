@@ -1,13 +1,9 @@
 //! What somebody who says nothing costs, and that all memory comes back.
 
-// The one exception to the rule that nothing here is unsafe: an allocator that counts cannot be
-// written without it, and it only passes on to the system's.
-#![allow(unsafe_code)]
-
 mod common;
+#[path = "common/heap.rs"]
+mod heap;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
@@ -17,44 +13,13 @@ use common::{House, chat, handshake, masked};
 use hallway::hub::{History, PeerId};
 use hallway::limits::{Limits, SCRATCH_BYTES_KEPT};
 use hallway::reactor::raise_descriptor_limit;
+use heap::held;
 
 /// Bytes of heap per idle member that are promised.
 const BYTES_PER_MEMBER_MAX: usize = 320;
 
 /// Bytes of resident memory per idle connection that are promised.
 const RESIDENT_BYTES_PER_CONNECTION_MAX: u64 = 512;
-
-struct Counting;
-
-thread_local! {
-    /// Bytes that this thread has allocated and not given back. Each test has its own thread, so
-    /// tests do not count each other.
-    static HELD: Cell<usize> = const { Cell::new(0) };
-}
-
-fn count(change: impl FnOnce(usize) -> usize) {
-    // A thread that ends gives memory back after its counter is gone.
-    let _ = HELD.try_with(|held| held.set(change(held.get())));
-}
-
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(|held| held.wrapping_add(layout.size()));
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(|held| held.wrapping_sub(layout.size()));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn held() -> usize {
-    HELD.with(Cell::get)
-}
 
 /// A house with so many members, of which nobody has said anything, and what its memory was when
 /// it was empty.

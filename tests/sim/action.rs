@@ -1,0 +1,71 @@
+//! What can happen to a client, as a list of numbers.
+
+use super::random::Random;
+
+/// One thing that happens. Whom it happens to, and how, follows from the numbers alone, so that
+/// an action means the same when those before it are left out.
+#[derive(Clone, Copy)]
+pub(crate) struct Action {
+    pub(crate) kind: Kind,
+    pub(crate) who: usize,
+    pub(crate) how: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Connect,
+    Say,
+    /// Some of what the client has sent arrives.
+    Arrive,
+    /// A slow reader reads a little.
+    Read,
+    /// The rest of the loop's turn.
+    Turn,
+    Typing,
+    Ping,
+    /// The client begins the closing handshake.
+    Close,
+    /// It has shut its direction down.
+    Eof,
+    /// Its connection is reset.
+    Reset,
+    /// It stops without a word: no bytes in either direction from now on.
+    Vanish,
+    /// It sends what no client should.
+    Misbehave,
+    /// A late event names a connection that is gone.
+    Ghost,
+    /// Time passes, by the monotonic clock; the wall clock jumps back as far.
+    Time,
+}
+
+/// Kinds and how likely they are beside each other.
+const WEIGHTS: &[(Kind, usize)] = &[
+    (Kind::Connect, 12),
+    (Kind::Say, 30),
+    (Kind::Arrive, 40),
+    (Kind::Read, 25),
+    (Kind::Turn, 20),
+    (Kind::Typing, 4),
+    (Kind::Ping, 4),
+    (Kind::Close, 2),
+    (Kind::Eof, 2),
+    (Kind::Reset, 3),
+    (Kind::Vanish, 1),
+    (Kind::Misbehave, 8),
+    (Kind::Ghost, 4),
+    (Kind::Time, 6),
+];
+
+impl Action {
+    pub(crate) fn random(random: &mut Random, clients: usize) -> Self {
+        let mut choice = random.below(WEIGHTS.iter().map(|(_, weight)| weight).sum());
+        let chosen = WEIGHTS.iter().find(|(_, weight)| {
+            let is_it = choice < *weight;
+            choice = choice.saturating_sub(*weight);
+            is_it
+        });
+        let (kind, _) = *chosen.expect("the choice is below the sum");
+        Self { kind, who: random.below(clients), how: random.next() }
+    }
+}
