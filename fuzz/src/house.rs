@@ -94,6 +94,16 @@ impl House {
         }
     }
 
+    /// From now on the client takes so many bytes; where it takes some, its socket says so.
+    pub fn limit(&mut self, slot: usize, takes: usize) {
+        if let Some(socket) = &mut self.sockets[slot] {
+            socket.takes = takes;
+            if takes > 0 {
+                self.server.handle_writable(socket.id);
+            }
+        }
+    }
+
     /// Does all that is due now.
     pub fn turn(&mut self) {
         for calls in 0.. {

@@ -166,10 +166,7 @@ fn step(house: &mut House, operation: u8, input: &mut Input<'_>) -> bool {
         }
         b'd' => house.server.drain(house.now),
         b's' => {
-            let takes = input.byte().into();
-            if let Some(socket) = &mut house.sockets[0] {
-                socket.takes = takes;
-            }
+            house.limit(0, input.byte().into());
             return true;
         }
         b'r' => {

@@ -102,12 +102,7 @@ impl World {
                 let len = input.byte();
                 self.house.arrive(slot, input.take(len.into()));
             }
-            b's' => {
-                let takes = input.byte();
-                if let Some(socket) = &mut self.house.sockets[slot] {
-                    socket.takes = takes.into();
-                }
-            }
+            b's' => self.house.limit(slot, input.byte().into()),
             b'r' => {
                 let more = input.byte();
                 let more = if more == u8::MAX { usize::MAX } else { more.into() };
