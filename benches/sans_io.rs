@@ -28,6 +28,12 @@ const PATHS: &[Path] = &[
     Path { name: "decode", unit: "frame of 32 bytes", units: 200_000, run: decode_small },
     Path { name: "decode-large", unit: "frame of 16 KiB", units: 2_000, run: decode_large },
     Path { name: "fan-out", unit: "delivery to one of 1,000", units: 200_000, run: fan_out },
+    Path {
+        name: "crowded-turn",
+        unit: "message to 100, 128 a turn",
+        units: 12_800,
+        run: crowded_turn,
+    },
     Path { name: "join", unit: "join and leave of an empty room", units: 20_000, run: join },
 ];
 
@@ -112,18 +118,41 @@ fn flush(server: &mut Server) {
     }
 }
 
+/// A server in whose lobby nothing but messages is said, so that nothing else is measured.
+fn house_of(members: u32) -> (Server, Vec<PeerId>) {
+    let limits =
+        Limits { rate_per_second: 0, peers_max: members, announce_up_to: 0, ..Limits::default() };
+    let mut server = Server::new(limits);
+    let ids = (0..members).map(|slot| enter(&mut server, slot)).collect();
+    flush(&mut server);
+    (server, ids)
+}
+
 fn fan_out(deliveries: u32) {
     const MEMBERS: u32 = 1_000;
-    // Nothing but the messages is said, so that nothing else is measured.
-    let limits =
-        Limits { rate_per_second: 0, peers_max: MEMBERS, announce_up_to: 0, ..Limits::default() };
-    let mut server = Server::new(limits);
-    let ids: Vec<PeerId> = (0..MEMBERS).map(|slot| enter(&mut server, slot)).collect();
-    flush(&mut server);
+    let (mut server, ids) = house_of(MEMBERS);
     let json = br#"{"type":"chatMessage","payload":{"message":"Hello, everybody!"}}"#;
     let message = masked(0x81, json);
     for _ in 0..deliveries / MEMBERS {
         server.handle_input(ids[0], &mut message.clone(), NOW);
+        flush(&mut server);
+    }
+}
+
+/// What many say at once: 32 of 100 members four messages each of 128 bytes, in one turn.
+fn crowded_turn(messages: u32) {
+    const SENDERS: usize = 32;
+    const EACH: usize = 4;
+    let (mut server, ids) = house_of(100);
+    let text = "x".repeat(128);
+    let json = format!(r#"{{"type":"chatMessage","payload":{{"message":"{text}"}}}}"#);
+    let segment = masked(0x81, json.as_bytes()).repeat(EACH);
+    let mut bytes = segment.clone();
+    for _ in 0..messages as usize / (SENDERS * EACH) {
+        for &id in &ids[..SENDERS] {
+            bytes.copy_from_slice(&segment);
+            server.handle_input(id, &mut bytes, NOW);
+        }
         flush(&mut server);
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::Dialect;
+use super::{Dialect, is_plain};
 use crate::limits::{Limits, REFERENCE_BYTES_MAX};
 
 /// What a client asks for.
@@ -117,50 +117,77 @@ pub fn parse<'t>(
     dialect: Dialect,
     limits: &Limits,
 ) -> Result<Command<'t>, EnvelopeError> {
+    if let Some((message, reference)) = usual(text) {
+        let reference = reference.filter(|_| dialect == Dialect::Second).map(Cow::Borrowed);
+        return chat_message(message.into(), reference, limits);
+    }
     let envelope: Envelope<'_> = object(text)?;
     match (&*envelope.kind, dialect) {
-        ("chatMessage", _) => chat_message(envelope.payload, dialect, limits),
+        ("chatMessage", _) => {
+            let ChatPayload { message, reference } = chat_payload(envelope.payload)?;
+            let reference = reference.filter(|_| dialect == Dialect::Second);
+            let reference = reference.map(|raw| read_text(raw).ok_or(EnvelopeError::Reference));
+            chat_message(message, reference.transpose()?, limits)
+        }
         ("typing", Dialect::Second) => Ok(Command::Typing),
         _ => Err(EnvelopeError::UnknownType(envelope.kind.into_owned())),
     }
 }
 
+/// The message, and the `ref` if there is one, of an envelope as nearly all are: written by
+/// `JSON.stringify` or its like, without escapes. It is all there in one look; `None` sends the
+/// text the thorough way, which comes to the same.
+///
+/// Measured: 140 instructions in place of 1,800 for a message of 17 bytes (`crowded-turn` of
+/// benches/sans_io.rs).
+fn usual(text: &str) -> Option<(&str, Option<&str>)> {
+    let body = text.strip_prefix(r#"{"type":"chatMessage","payload":{"message":""#)?;
+    let body = body.strip_suffix(r#""}}"#)?;
+    if is_plain(body) {
+        return Some((body, None));
+    }
+    let (message, reference) = body.split_once(r#"","ref":""#)?;
+    (is_plain(message) && is_plain(reference)).then_some((message, Some(reference)))
+}
+
+fn chat_payload(payload: Option<&RawValue>) -> Result<ChatPayload<'_>, EnvelopeError> {
+    match payload {
+        Some(payload) => object(payload.get()),
+        None => Err(EnvelopeError::Shape("missing field `payload`".to_owned())),
+    }
+}
+
 fn chat_message<'t>(
-    payload: Option<&'t RawValue>,
-    dialect: Dialect,
+    message: Cow<'t, str>,
+    reference: Option<Cow<'t, str>>,
     limits: &Limits,
 ) -> Result<Command<'t>, EnvelopeError> {
-    let Some(payload) = payload else {
-        return Err(EnvelopeError::Shape("missing field `payload`".to_owned()));
-    };
-    let ChatPayload { message, reference } = object(payload.get())?;
-    let reference = match (reference, dialect) {
-        (Some(raw), Dialect::Second) => Some(read_reference(raw).ok_or(EnvelopeError::Reference)?),
-        _ => None,
-    };
-    if message.is_empty() {
-        return Err(EnvelopeError::Empty);
+    if reference.as_ref().is_some_and(|reference| reference.len() > REFERENCE_BYTES_MAX) {
+        return Err(EnvelopeError::Reference);
     }
-    if message.len() > limits.text_bytes_max as usize {
-        return Err(EnvelopeError::TooLong { bytes: message.len(), limit: limits.text_bytes_max });
+    match message.len() {
+        0 => Err(EnvelopeError::Empty),
+        bytes if bytes > limits.text_bytes_max as usize => {
+            Err(EnvelopeError::TooLong { bytes, limit: limits.text_bytes_max })
+        }
+        _ => Ok(Command::ChatMessage { message, reference }),
     }
-    Ok(Command::ChatMessage { message, reference })
 }
 
 /// The `ref` of a message that was not accepted, if it has a proper one.
 pub fn reference(text: &str) -> Option<Cow<'_, str>> {
     let envelope: Envelope<'_> = object(text).ok()?;
     let payload: ReferencePayload<'_> = object(envelope.payload?.get()).ok()?;
-    read_reference(payload.reference)
+    read_text(payload.reference).filter(|reference| reference.len() <= REFERENCE_BYTES_MAX)
 }
 
-fn read_reference(raw: &RawValue) -> Option<Cow<'_, str>> {
+fn read_text(raw: &RawValue) -> Option<Cow<'_, str>> {
     /// Borrows where it can; a bare `Cow` would always copy.
     #[derive(Deserialize)]
     struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
 
     let Text(text) = serde_json::from_str(raw.get()).ok()?;
-    (text.len() <= REFERENCE_BYTES_MAX).then_some(text)
+    Some(text)
 }
 
 /// Reads a JSON object. By itself serde would take an array for a struct, and blame one with too
@@ -294,6 +321,41 @@ mod tests {
         assert_eq!(reference(r#"{"type":"nope","payload":{"ref":"r1"}}"#).as_deref(), Some("r1"));
         assert_eq!(reference(r#"{"type":"nope","payload":{"ref":1}}"#), None);
         assert_eq!(reference("[]"), None);
+    }
+
+    #[test]
+    fn the_usual_form_comes_to_the_same_as_any_other() {
+        let limits = Limits { text_bytes_max: 64, ..Limits::default() };
+        let (longest, too_long) = ("r".repeat(REFERENCE_BYTES_MAX), "x".repeat(65));
+        for payload in [
+            r#""message":"plain""#,
+            r#""message":"""#,
+            &format!(r#""message":"{too_long}""#),
+            r#""message":"größer 😀""#,
+            r#""message":"tab\tand \"quotes\" and \u0041""#,
+            "\"message\":\"a raw \t tab\"",
+            r#""message":"x","ref":"r1""#,
+            r#""message":"x","ref":"""#,
+            &format!(r#""message":"x","ref":"{longest}""#),
+            &format!(r#""message":"x","ref":"{longest}r""#),
+            &format!(r#""message":"{too_long}","ref":"{longest}r""#),
+            r#""message":"x","ref":"r\n1""#,
+            r#""message":"x","ref":"r","ref":"r""#,
+            r#""message":"x","ref":"r","more":"y""#,
+            r#""message":"x","message":"y""#,
+            r#""message":"x"},"payload":{"message":"y""#,
+        ] {
+            for dialect in Dialect::ALL {
+                let usual = format!(r#"{{"type":"chatMessage","payload":{{{payload}}}}}"#);
+                let other = format!(r#" {{"type":"chatMessage","payload":{{{payload}}}}}"#);
+                // Where a fault is told by its place, the space has moved it.
+                let told = |text: &str| {
+                    let told = format!("{:?}", parse(text, dialect, &limits));
+                    told.split("column").next().map(str::to_owned)
+                };
+                assert_eq!(told(&usual), told(&other), "{usual}");
+            }
+        }
     }
 
     #[test]

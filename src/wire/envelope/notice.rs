@@ -1,9 +1,11 @@
 //! What the house says: one meaning, rendered once a dialect.
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde::Serialize;
+use std::borrow::Cow;
 
-use super::Dialect;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{Dialect, is_plain};
 
 /// What the house says, by its meaning.
 #[derive(Clone, Copy, Debug)]
@@ -93,19 +95,35 @@ pub struct Terms {
     pub burst: u32,
 }
 
-/// The wire forms: compact JSON, keys in this order.
+/// What a chat message of the house says, in either dialect.
+#[derive(Debug, Default, Deserialize)]
+pub struct SaidText<'j> {
+    /// The sender's name.
+    #[serde(borrow)]
+    pub username: Cow<'j, str>,
+    /// What was said.
+    #[serde(borrow)]
+    pub message: Cow<'j, str>,
+}
+
+/// Reads the JSON of a chat message that [`write`] has written. What is none reads as empty.
+pub fn read_said(json: &[u8]) -> SaidText<'_> {
+    #[derive(Deserialize)]
+    struct Envelope<'j> {
+        #[serde(borrow)]
+        payload: SaidText<'j>,
+    }
+
+    let read: Result<Envelope<'_>, _> = serde_json::from_slice(json);
+    debug_assert!(read.is_ok(), "it is ours");
+    read.map(|envelope| envelope.payload).unwrap_or_default()
+}
+
+/// The wire forms but for chat messages ([`put_said`]): compact JSON, keys in this order.
 #[derive(Serialize)]
 #[serde(tag = "type", content = "payload", rename_all = "camelCase")]
 enum Wire<'n> {
     Welcome(&'n Welcome<'n>),
-    ChatMessage {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        id: Option<String>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        time: Option<String>,
-        username: &'n str,
-        message: &'n str,
-    },
     System {
         text: &'n str,
     },
@@ -141,9 +159,7 @@ pub fn write(notice: &Notice<'_>, dialect: Dialect, out: &mut Vec<u8>) {
 
 fn write_first(notice: &Notice<'_>, out: &mut Vec<u8>) {
     match *notice {
-        Notice::Said(Said { username, message, .. }) => {
-            put(&Wire::ChatMessage { id: None, time: None, username, message }, out);
-        }
+        Notice::Said(said) => put_said(&said, Dialect::First, out),
         Notice::Joined(who) => {
             put(&Wire::System { text: &format!("{} joined", who.username) }, out);
         }
@@ -157,13 +173,8 @@ fn write_first(notice: &Notice<'_>, out: &mut Vec<u8>) {
 fn write_second(notice: &Notice<'_>, out: &mut Vec<u8>) {
     put(
         &match *notice {
+            Notice::Said(said) => return put_said(&said, Dialect::Second, out),
             Notice::Welcome(welcome) => Wire::Welcome(welcome),
-            Notice::Said(Said { id, unix_ms, username, message }) => Wire::ChatMessage {
-                id: Some(id.to_string()),
-                time: Some(rfc3339(unix_ms)),
-                username,
-                message,
-            },
             Notice::Joined(Announced { username, count }) => Wire::UserJoined { username, count },
             Notice::Left(Announced { username, count }) => Wire::UserLeft { username, count },
             Notice::Count(count) => Wire::UserCount { count },
@@ -174,6 +185,32 @@ fn write_second(notice: &Notice<'_>, out: &mut Vec<u8>) {
         },
         out,
     );
+}
+
+/// A chat message, key by key: what is said most, and a fourth of what a serializer takes.
+fn put_said(said: &Said<'_>, dialect: Dialect, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"type":"chatMessage","payload":{"#);
+    if dialect == Dialect::Second {
+        out.extend_from_slice(br#""id":""#);
+        put(&said.id, out);
+        out.extend_from_slice(br#"","time":""#);
+        out.extend_from_slice(rfc3339(said.unix_ms).as_bytes());
+        out.extend_from_slice(br#"","#);
+    }
+    out.extend_from_slice(br#""username":"#);
+    put_text(said.username, out);
+    out.extend_from_slice(br#","message":"#);
+    put_text(said.message, out);
+    out.extend_from_slice(b"}}");
+}
+
+fn put_text(text: &str, out: &mut Vec<u8>) {
+    if !is_plain(text) {
+        return put(&text, out);
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
 }
 
 /// Appends the JSON of a chat message, `json`, with a `ref` as its last key: what the sender's
