@@ -204,8 +204,8 @@ fn when_all_have_left_only_the_history_is_left() {
     }
     house.flush();
     assert_eq!(house.server.peers(), 0);
-    // A message is kept as text and as a frame.
-    let history = 20 * 2 * (4096 + 256);
+    // A message is kept as a frame of the dialect that they speak.
+    let history = 20 * (4096 + 256);
     let left = held().saturating_sub(empty);
     println!("{left} bytes are left when all have gone, {history} of them for the history");
     assert!(left <= history + KEPT_MAX, "{left} bytes are left");

@@ -4,42 +4,46 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::wire::envelope::{self, Dialect, Notice, Said};
-use crate::wire::frame::{Data, Frame, OpCode};
+use crate::wire::frame::{self, Data, OpCode, sent_payload};
 
 /// A frame for each dialect, where there is one.
 pub(super) type Frames<T> = [Option<T>; Dialect::ALL.len()];
 
-/// One message, and its frames as far as they have been needed.
+/// One message, as the frames that have been needed of it so far.
+///
+/// Invariant: there is at least one, of which the others can be made.
 #[derive(Debug)]
 struct Entry {
     id: u64,
     unix_ms: i64,
-    /// Name and message in one allocation.
-    text: Box<str>,
-    username_len: usize,
-    frames: Frames<Rc<[u8]>>,
+    frames: Frames<Box<[u8]>>,
 }
 
 impl Entry {
-    fn new(said: &Said<'_>, frames: Frames<&[u8]>) -> Self {
-        Self {
-            id: said.id,
-            unix_ms: said.unix_ms,
-            text: [said.username, said.message].concat().into(),
-            username_len: said.username.len(),
-            frames: frames.map(|frame| frame.map(Rc::from)),
-        }
-    }
-
     /// The frame in a dialect, made when it is first asked for.
     fn frame(&mut self, dialect: Dialect) -> &[u8] {
-        let (username, message) = self.text.split_at(self.username_len);
-        let said = Said { id: self.id, unix_ms: self.unix_ms, username, message };
-        self.frames[dialect.index()].get_or_insert_with(|| {
-            let mut json = Vec::new();
-            envelope::write(&Notice::Said(said), dialect, &mut json);
-            Frame::new(OpCode::Data(Data::Text), &json).into_bytes()
-        })
+        if self.frames[dialect.index()].is_none() {
+            self.frames[dialect.index()] = Some(self.translate(dialect));
+        }
+        self.frames[dialect.index()].as_deref().unwrap_or_default()
+    }
+
+    /// The frame in a dialect that nobody in the room spoke when the message was said.
+    fn translate(&self, dialect: Dialect) -> Box<[u8]> {
+        let other =
+            self.frames.iter().flatten().next().map_or(&[][..], |frame| sent_payload(frame));
+        let text = envelope::read_said(other);
+        let said = Said {
+            id: self.id,
+            unix_ms: self.unix_ms,
+            username: &text.username,
+            message: &text.message,
+        };
+        let mut json = Vec::new();
+        envelope::write(&Notice::Said(said), dialect, &mut json);
+        let mut frame = Vec::new();
+        frame::append(OpCode::Data(Data::Text), &json, &mut frame);
+        frame.into()
     }
 }
 
@@ -72,8 +76,8 @@ impl History {
         (self.last_id > 0).then_some(self.last_id)
     }
 
-    /// Remembers a message with the frames that were made of it, and forgets the oldest where
-    /// there are too many.
+    /// Remembers a message as the frames that were made of it, one at least, and forgets the
+    /// oldest where there are too many.
     pub fn push(&mut self, said: &Said<'_>, frames: Frames<&[u8]>) {
         self.last_id = said.id;
         self.replays = Frames::default();
@@ -83,7 +87,9 @@ impl History {
         if self.entries.len() == self.entries_max {
             self.entries.pop_front();
         }
-        self.entries.push_back(Entry::new(said, frames));
+        debug_assert!(frames.iter().any(Option::is_some), "its sender speaks a dialect");
+        let frames = frames.map(|frame| frame.map(Box::from));
+        self.entries.push_back(Entry { id: said.id, unix_ms: said.unix_ms, frames });
     }
 
     /// Whether all that came after message `id` is still here. Never for an id yet to come.
@@ -133,10 +139,14 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::frame::Frame;
 
     fn push(history: &mut History, message: &str) {
         let said = Said { id: history.next_id(), unix_ms: 0, username: "a", message };
-        history.push(&said, [None, None]);
+        let mut json = Vec::new();
+        envelope::write(&Notice::Said(said), Dialect::First, &mut json);
+        let frame = Frame::new(OpCode::Data(Data::Text), &json);
+        history.push(&said, [Some(&*frame), None]);
     }
 
     /// The messages of a replay.
@@ -190,12 +200,21 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_was_made_already_is_not_made_again() {
-        let mut history = History::new(3);
-        let said = Said { id: 1, unix_ms: 0, username: "a", message: "1" };
-        history.push(&said, [Some(b"first"), None]);
-        assert_eq!(history.replay(Dialect::First, 0).as_deref(), Some(&b"first"[..]));
-        assert_eq!(replay(&mut history, Dialect::Second, 0), ["1"]);
+    fn a_message_of_one_dialect_is_told_in_the_other() {
+        let said = Said { id: 1, unix_ms: 7, username: "a \"b\"", message: "tab\tand 😀" };
+        let frame = |dialect| {
+            let mut json = Vec::new();
+            envelope::write(&Notice::Said(said), dialect, &mut json);
+            Frame::new(OpCode::Data(Data::Text), &json)
+        };
+        let (first, second) = (frame(Dialect::First), frame(Dialect::Second));
+        for frames in [[Some(&*first), None], [None, Some(&*second)]] {
+            let mut history = History::new(3);
+            history.push(&said, frames);
+            for (dialect, expected) in [(Dialect::First, &first), (Dialect::Second, &second)] {
+                assert_eq!(history.replay(dialect, 0).as_deref(), Some(&**expected));
+            }
+        }
     }
 
     #[test]

@@ -119,17 +119,25 @@ pub(super) fn write(opcode: OpCode, len: usize, out: &mut Vec<u8>) {
 ///
 /// For frames that [`write`] made: unmasked, one after another.
 pub fn sent_len(bytes: &[u8]) -> usize {
-    let form = bytes.get(1).copied().unwrap_or_default();
-    let header = match form {
-        126 => 4,
-        127 => SENT_HEADER_BYTES_MAX,
-        _ => 2,
-    };
+    let header = sent_header_len(bytes);
     let len = match bytes.get(2..header) {
         Some(raw @ [_, ..]) => raw.iter().fold(0, |len, &byte| len << 8 | usize::from(byte)),
-        _ => usize::from(form),
+        _ => bytes.get(1).copied().unwrap_or_default().into(),
     };
     (header + len).min(bytes.len())
+}
+
+/// The payload of one frame that [`write`] began.
+pub fn sent_payload(frame: &[u8]) -> &[u8] {
+    frame.get(sent_header_len(frame)..).unwrap_or_default()
+}
+
+fn sent_header_len(bytes: &[u8]) -> usize {
+    match bytes.get(1) {
+        Some(126) => 4,
+        Some(127) => SENT_HEADER_BYTES_MAX,
+        _ => 2,
+    }
 }
 
 #[cfg(test)]
@@ -194,7 +202,7 @@ mod tests {
             write(OpCode::Data(Data::Text), len, &mut out);
             out.resize(out.len() + len, b'x');
             let whole = out.len();
-            assert_eq!(sent_len(&out), whole);
+            assert_eq!((sent_len(&out), sent_payload(&out).len()), (whole, len));
             out.extend_from_slice(&[0x81, 0]);
             assert_eq!(sent_len(&out), whole, "the next frame is not counted");
         }

@@ -20,7 +20,7 @@ pub use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode}
 
 pub use decoder::{Decoder, Event};
 pub use error::FrameError;
-pub use header::{HEADER_BYTES_MAX, Header, sent_len};
+pub use header::{HEADER_BYTES_MAX, Header, sent_len, sent_payload};
 pub use mask::unmask;
 
 /// The most bytes of a reason in a Close frame: 125 of a control frame less the code.
