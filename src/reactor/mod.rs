@@ -76,6 +76,8 @@ struct Socket {
     is_eof: bool,
     /// Our direction is shut down.
     is_shut: bool,
+    /// A write has failed.
+    is_lost: bool,
 }
 
 /// Bytes that were read from a socket and that the server could not take yet.
@@ -265,6 +267,9 @@ impl Reactor {
             if self.server.must_flush(socket.id) {
                 break;
             }
+            if socket.is_lost {
+                return self.server.handle_closed(socket.id, now);
+            }
             match socket.transport.read(&mut self.buffer) {
                 Outcome::Moved(len) => {
                     let bytes = &mut self.buffer[..len];
@@ -327,10 +332,15 @@ impl Reactor {
             match socket.transport.write(&slices[..count]) {
                 Outcome::Moved(len) => self.server.handle_sent(id, len),
                 Outcome::Blocked => return self.server.handle_blocked(id),
-                Outcome::Eof => return self.server.handle_closed(id, now),
-                Outcome::Lost(error) => {
-                    log::debug!("lost peer={id} error={:?}", error.to_string());
-                    return self.server.handle_closed(id, now);
+                outcome => {
+                    if let Outcome::Lost(error) = outcome {
+                        log::debug!("lost peer={id} error={:?}", error.to_string());
+                    }
+                    // Its leaving is told to its room, whose turn may be full; so it waits for its
+                    // place among the input.
+                    socket.is_lost = true;
+                    self.server.handle_blocked(id);
+                    return self.wait(id.slot());
                 }
             }
         }
@@ -394,6 +404,7 @@ impl Reactor {
             is_waiting: false,
             is_eof: false,
             is_shut: false,
+            is_lost: false,
         });
         if registered.is_err() {
             self.server.handle_closed(id, now);

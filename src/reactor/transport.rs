@@ -78,8 +78,8 @@ impl Transport {
     /// Writes as much of `slices` as the socket takes, in one call.
     pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> Outcome {
         match &mut self.stream {
-            Stream::Tcp(stream) => retry(|| stream.write_vectored(slices)),
-            Stream::Unix(stream) => retry(|| stream.write_vectored(slices)),
+            Stream::Tcp(stream) => retry(|| write_to(stream, slices)),
+            Stream::Unix(stream) => retry(|| write_to(stream, slices)),
         }
     }
 
@@ -90,6 +90,14 @@ impl Transport {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
         };
+    }
+}
+
+/// A single slice, as most have, needs no vector, which the kernel would have to copy in.
+fn write_to(stream: &mut impl Write, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    match slices {
+        [slice] => stream.write(slice),
+        slices => stream.write_vectored(slices),
     }
 }
 
