@@ -98,11 +98,17 @@ pub const READS_PER_PEER_AND_TURN: usize = 4;
 /// Connections accepted in one turn. Excess: the rest waits for the next turn.
 pub const ACCEPTS_PER_TURN: usize = 256;
 
-/// Peers written to in one turn. Excess: the rest waits for the next turn, in which everybody
-/// else's input is looked at first; so one broadcast to ten thousand holds nobody back for long.
-pub const TRANSMITS_PER_TURN: usize = 1024;
+/// Peers written to in one turn: about a millisecond of system calls. Excess: the rest waits for
+/// the next turn, in which everybody else's input is looked at first; so one broadcast to ten
+/// thousand holds nobody back for long.
+pub const TRANSMITS_PER_TURN: usize = 256;
 
-/// `writev` calls for one peer and turn. Excess: the rest waits for the next turn.
+/// Members from which on a room is a crowd: what it is told takes turns with all else that is to
+/// be written. Small enough that a Pong behind a room of one less waits a fraction of a
+/// millisecond.
+pub const CROWD_MEMBERS_MIN: usize = 64;
+
+/// Writes to one peer in one turn. Excess: the rest waits for the next turn.
 pub const WRITES_PER_PEER_AND_TURN: usize = 16;
 
 /// Slices of one `writev`. Linux allows 1,024; a peer that keeps up has one or two, and setting up

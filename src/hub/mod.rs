@@ -23,6 +23,7 @@ use std::rc::Rc;
 pub use column::{Column, PeerId};
 pub use history::History;
 pub use outbox::{Full, Outbox};
+use outboxes::Line;
 pub use outboxes::Outboxes;
 pub use room::Resume;
 
@@ -57,8 +58,9 @@ pub struct Hub {
     pub outboxes: Outboxes,
     limits: Rc<Limits>,
     rooms: Rooms,
-    /// Rooms in which something has happened this turn.
-    dirty: VecDeque<RoomKey>,
+    /// Rooms in which something has happened this turn, by the line that it will go out in.
+    dirty: [VecDeque<RoomKey>; Line::ALL.len()],
+    /// Whether the turn of one of them is full.
     is_full: bool,
 }
 
@@ -69,7 +71,7 @@ impl Hub {
             outboxes: Outboxes::new(Rc::clone(&limits)),
             rooms: Rooms::new(Rc::clone(&limits), epoch),
             limits,
-            dirty: VecDeque::new(),
+            dirty: Default::default(),
             is_full: false,
         }
     }
@@ -162,30 +164,31 @@ impl Hub {
         }
     }
 
-    /// Ends the turn of one room and hands it out; whether there was one.
-    pub fn seal_next(&mut self) -> bool {
-        let Some(key) = self.dirty.pop_front() else {
-            self.is_full = false;
-            return false;
-        };
-        if let Some(room) = self.rooms.get_mut(key) {
-            let sealed = room.seal();
-            self.hand_out(key, sealed);
+    /// Ends the turns of rooms and hands them out: of small ones at once, of crowds when all that
+    /// crowds were told before has been written. So a crowd that is told much is told it in few
+    /// writes, and nobody else waits for that.
+    pub fn seal(&mut self) {
+        self.seal_all(Line::Short);
+        if self.outboxes.is_crowd_served() {
+            self.seal_all(Line::Crowd);
         }
-        if self.rooms.get(key).is_some_and(Room::is_disposable) {
-            self.rooms.forget(key);
-        }
-        true
+        self.is_full &= !self.dirty[Line::Crowd as usize].is_empty();
     }
 
-    /// Whether a turn must go out before anything else may happen.
+    /// Whether this peer must wait for a turn to go out before it may do anything: that of its
+    /// room, or any where it is in none, for it may be about to join.
+    pub fn is_full_for(&self, id: PeerId) -> bool {
+        self.is_full && self.rooms.room_of(id).is_none_or(|room| room.is_full)
+    }
+
+    /// Whether a turn must go out before anything may happen that can concern any room.
     pub fn is_full(&self) -> bool {
         self.is_full
     }
 
     /// Whether there is anything to seal, to write, or to give up.
     pub fn has_output(&self) -> bool {
-        !self.dirty.is_empty() || self.outboxes.has_output()
+        !self.dirty.iter().all(VecDeque::is_empty) || self.outboxes.has_output()
     }
 
     /// Members of a room; 0 where there is no such room.
@@ -243,10 +246,23 @@ impl Hub {
     /// Notes that something has happened in a room.
     fn touch(&mut self, key: RoomKey) {
         let Some(room) = self.rooms.get_mut(key) else { return };
-        self.is_full |= room.turn.is_full(&self.limits);
+        room.is_full = room.turn.is_full(&self.limits);
+        self.is_full |= room.is_full;
         if !room.is_dirty {
             room.is_dirty = true;
-            self.dirty.push_back(key);
+            self.dirty[Line::of_room(room.members.len()) as usize].push_back(key);
+        }
+    }
+
+    fn seal_all(&mut self, line: Line) {
+        while let Some(key) = self.dirty[line as usize].pop_front() {
+            if let Some(room) = self.rooms.get_mut(key) {
+                let sealed = room.seal();
+                self.hand_out(key, sealed);
+            }
+            if self.rooms.get(key).is_some_and(Room::is_disposable) {
+                self.rooms.forget(key);
+            }
         }
     }
 
@@ -271,8 +287,7 @@ impl Hub {
         if last {
             self.outboxes.finish(id, Some(frame));
         } else {
-            let bytes = frame.into_bytes();
-            self.outboxes.push(id, &bytes, 0..bytes.len(), 1);
+            self.outboxes.push_alone(id, frame);
         }
     }
 
@@ -282,7 +297,7 @@ impl Hub {
     /// linear in the frames for a member that came in during the turn.
     fn hand_out(&mut self, key: RoomKey, sealed: Sealed) {
         for Aside { to, dialect, before, frame, last } in sealed.asides {
-            self.push_part(to, &sealed.parts[dialect.index()], before);
+            self.push_part(to, &sealed.parts[dialect.index()], before, Line::Short);
             self.push_aside(to, frame, last);
         }
         if sealed.parts.iter().all(|part| part.bytes.is_empty()) {
@@ -290,12 +305,13 @@ impl Hub {
         }
         let Some(room) = self.rooms.get_mut(key) else { return };
         let members = std::mem::take(&mut room.members);
+        let line = Line::of_room(members.len());
         for &id in &members {
             let Some(member) = self.rooms.member_mut(id) else { continue };
             let part = &sealed.parts[member.dialect.index()];
             let from = std::mem::take(&mut member.from);
             if !part.is_dispensable || self.outboxes.is_empty(id) {
-                self.push_part(id, part, from..part.bytes.len());
+                self.push_part(id, part, from..part.bytes.len(), line);
             }
         }
         if let Some(room) = self.rooms.get_mut(key) {
@@ -303,12 +319,12 @@ impl Hub {
         }
     }
 
-    fn push_part(&mut self, id: PeerId, part: &Part, range: Range<usize>) {
+    fn push_part(&mut self, id: PeerId, part: &Part, range: Range<usize>, line: Line) {
         let frames = match range.len() == part.bytes.len() {
             true => part.frames,
             false => count_frames(&part.bytes[range.clone()]),
         };
-        self.outboxes.push(id, &part.bytes, range, frames);
+        self.outboxes.push(id, &part.bytes, range, frames, line);
     }
 }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::outbox::{Full, Outbox};
 use super::{Column, PeerId};
-use crate::limits::{LINE_PEERS_KEPT, Limits};
+use crate::limits::{CROWD_MEMBERS_MIN, LINE_PEERS_KEPT, Limits};
 use crate::wire::frame::Frame;
 
 /// The outbound half of one peer.
@@ -16,10 +16,37 @@ struct Outbound {
     outbox: Outbox,
     /// The socket takes no more until it says so.
     is_blocked: bool,
-    /// It stands in the line of those that have something to write.
-    is_ready: bool,
+    /// In which lines it stands, by [`Line`].
+    is_in: [bool; Line::ALL.len()],
     /// Its queue could not take a turn: nothing more goes in or out until it is given up.
     is_lagging: bool,
+}
+
+/// Where a peer with something to write waits for its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// For what one peer or a small room is told.
+    Short,
+    /// For what a crowd is told. The two lines are served by turns, so that nobody waits behind
+    /// ten thousand others for a Pong.
+    Crowd,
+}
+
+impl Line {
+    /// Both, by their numbers.
+    pub(super) const ALL: [Self; 2] = [Self::Short, Self::Crowd];
+
+    /// The line for what a room of so many is told.
+    pub(super) fn of_room(members: usize) -> Self {
+        if members < CROWD_MEMBERS_MIN { Self::Short } else { Self::Crowd }
+    }
+
+    fn other(self) -> Self {
+        match self {
+            Self::Short => Self::Crowd,
+            Self::Crowd => Self::Short,
+        }
+    }
 }
 
 /// How far readers lag: what counts of their queues, for the slowest and for all.
@@ -38,13 +65,15 @@ pub struct Depth {
 /// The outbound halves of all peers.
 ///
 /// Invariant: a peer that has something to write, whose socket takes it and who keeps up stands
-/// in the line.
+/// in a line, and nobody stands twice in one.
 #[derive(Debug)]
 pub struct Outboxes {
     limits: Rc<Limits>,
     all: Column<Outbound>,
-    /// Peers with something to write.
-    ready: VecDeque<PeerId>,
+    /// Peers with something to write, by [`Line`].
+    lines: [VecDeque<PeerId>; Line::ALL.len()],
+    /// The line that was served last.
+    served: Line,
     /// Peers whose queue could not take a turn.
     laggards: VecDeque<PeerId>,
     deliveries: u64,
@@ -52,8 +81,8 @@ pub struct Outboxes {
 
 impl Outboxes {
     pub(super) fn new(limits: Rc<Limits>) -> Self {
-        let (ready, laggards) = Default::default();
-        Self { limits, all: Column::default(), ready, laggards, deliveries: 0 }
+        let (all, lines, laggards) = Default::default();
+        Self { limits, all, lines, served: Line::Crowd, laggards, deliveries: 0 }
     }
 
     /// Gives a new peer its outbox.
@@ -94,9 +123,22 @@ impl Outboxes {
         self.change(id, |outbox| outbox.overflow(close));
     }
 
-    /// Queues a part of `bytes` that is `frames` frames, or notes that the peer lags too far for
-    /// that ([`Outboxes::next_laggard`]).
-    pub fn push(&mut self, id: PeerId, bytes: &Rc<[u8]>, range: Range<usize>, frames: u32) {
+    /// Queues one frame for this peer alone; counts like those of its room.
+    pub fn push_alone(&mut self, id: PeerId, frame: Frame) {
+        let bytes = frame.into_bytes();
+        self.push(id, &bytes, 0..bytes.len(), 1, Line::Short);
+    }
+
+    /// Queues a part of `bytes` that is `frames` frames, to go out in `line`, or notes that the
+    /// peer lags too far for that ([`Outboxes::next_laggard`]).
+    pub(super) fn push(
+        &mut self,
+        id: PeerId,
+        bytes: &Rc<[u8]>,
+        range: Range<usize>,
+        frames: u32,
+        line: Line,
+    ) {
         let Some(peer) = self.all.get_mut(id) else { return };
         if peer.is_lagging {
             return;
@@ -104,7 +146,7 @@ impl Outboxes {
         match peer.outbox.push(bytes, range, frames, &self.limits) {
             Ok(()) => {
                 self.deliveries += u64::from(frames);
-                line_up(&mut self.ready, id, peer);
+                line_up(&mut self.lines, line, id, peer);
             }
             Err(Full) => {
                 peer.is_lagging = true;
@@ -118,23 +160,38 @@ impl Outboxes {
         self.laggards.pop_front()
     }
 
-    /// The next peer with something to write; it leaves the line.
+    /// The next peer with something to write, from one line and the other by turns; it leaves
+    /// that line.
     pub fn next_ready(&mut self) -> Option<PeerId> {
-        while let Some(id) = self.ready.pop_front() {
+        let other = self.served.other();
+        if !self.lines[other as usize].is_empty() {
+            self.served = other;
+        }
+        let next = self.next_in(self.served).or_else(|| self.next_in(self.served.other()));
+        if next.is_none() {
+            self.lines.iter_mut().for_each(|line| line.shrink_to(LINE_PEERS_KEPT));
+        }
+        next
+    }
+
+    fn next_in(&mut self, line: Line) -> Option<PeerId> {
+        while let Some(id) = self.lines[line as usize].pop_front() {
             if let Some(peer) = self.all.get_mut(id) {
-                peer.is_ready = false;
-                if !peer.is_lagging {
+                peer.is_in[line as usize] = false;
+                // All of it may have been written when it was its turn in the other line.
+                if !peer.is_lagging && !peer.is_blocked && !peer.outbox.is_empty() {
                     return Some(id);
                 }
             }
         }
-        self.ready.shrink_to(LINE_PEERS_KEPT);
         None
     }
 
-    /// Puts a peer back in the line, if it has something to write.
+    /// Puts a peer back in line, behind all others, if it has something to write.
     pub fn make_ready(&mut self, id: PeerId) {
-        self.change(id, |_| {});
+        if let Some(peer) = self.all.get_mut(id) {
+            line_up(&mut self.lines, Line::Crowd, id, peer);
+        }
     }
 
     /// The bytes to write next to a peer; see [`Outbox::transmit`].
@@ -162,8 +219,13 @@ impl Outboxes {
             && peer.is_blocked
         {
             peer.is_blocked = false;
-            line_up(&mut self.ready, id, peer);
+            line_up(&mut self.lines, Line::Crowd, id, peer);
         }
+    }
+
+    /// Whether nobody waits for what a crowd is told.
+    pub(super) fn is_crowd_served(&self) -> bool {
+        self.lines[Line::Crowd as usize].is_empty()
     }
 
     /// Whether everything has been written to a peer that ever will be.
@@ -184,7 +246,7 @@ impl Outboxes {
 
     /// Whether somebody has something to write or is to be given up.
     pub(super) fn has_output(&self) -> bool {
-        !(self.ready.is_empty() && self.laggards.is_empty())
+        !(self.lines.iter().all(VecDeque::is_empty) && self.laggards.is_empty())
     }
 
     /// Frames queued for members so far.
@@ -211,24 +273,35 @@ impl Outboxes {
             peer.outbox.check_invariants(&self.limits);
             assert!(!peer.is_lagging || self.laggards.contains(&id));
             let must_be_ready = !peer.outbox.is_empty() && !peer.is_blocked && !peer.is_lagging;
-            assert!(!must_be_ready || peer.is_ready, "peer {id} would never be written to");
-            assert!(!peer.is_ready || self.ready.contains(&id));
+            assert!(
+                !must_be_ready || peer.is_in.contains(&true),
+                "peer {id} would never be written to"
+            );
+            for (line, is_in) in self.lines.iter().zip(peer.is_in) {
+                let times = line.iter().filter(|&&other| other == id).count();
+                assert_eq!(times, usize::from(is_in));
+            }
         }
     }
 
     fn change(&mut self, id: PeerId, change: impl FnOnce(&mut Outbox)) {
         if let Some(peer) = self.all.get_mut(id) {
             change(&mut peer.outbox);
-            line_up(&mut self.ready, id, peer);
+            line_up(&mut self.lines, Line::Short, id, peer);
         }
     }
 }
 
-/// Puts a peer in the line of those that have something to write, if it has.
-fn line_up(ready: &mut VecDeque<PeerId>, id: PeerId, peer: &mut Outbound) {
-    let may = !peer.is_blocked && !peer.is_ready && !peer.is_lagging;
+/// Puts a peer in a line of those that have something to write, if it has.
+fn line_up(
+    lines: &mut [VecDeque<PeerId>; Line::ALL.len()],
+    line: Line,
+    id: PeerId,
+    peer: &mut Outbound,
+) {
+    let may = !peer.is_blocked && !peer.is_in[line as usize] && !peer.is_lagging;
     if may && !peer.outbox.is_empty() {
-        peer.is_ready = true;
-        ready.push_back(id);
+        peer.is_in[line as usize] = true;
+        lines[line as usize].push_back(id);
     }
 }

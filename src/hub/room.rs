@@ -36,6 +36,8 @@ pub(super) struct Room {
     pub(super) count_unannounced: bool,
     /// Whether it waits to be sealed already.
     pub(super) is_dirty: bool,
+    /// Whether its turn must go out before anything else happens in it.
+    pub(super) is_full: bool,
     /// When the last member left, by the monotonic clock.
     pub(super) empty_since_ms: u64,
 }
@@ -52,6 +54,7 @@ impl Room {
             count_changed: false,
             count_unannounced: false,
             is_dirty: false,
+            is_full: false,
             empty_since_ms: 0,
         }
     }
@@ -93,7 +96,7 @@ impl Room {
 
     /// Ends the turn, with a count of the members where that has changed.
     pub(super) fn seal(&mut self) -> Sealed {
-        self.is_dirty = false;
+        (self.is_dirty, self.is_full) = (false, false);
         let count = Notice::Count(self.members.len());
         if std::mem::take(&mut self.count_changed) && self.has_speaker(Dialect::First) {
             self.turn.append(&count, Dialect::First);

@@ -141,6 +141,11 @@ impl Rooms {
         self.members.get_mut(id)
     }
 
+    /// The room of a member.
+    pub(super) fn room_of(&self, id: PeerId) -> Option<&Room> {
+        self.all.get(self.members.get(id)?.room)
+    }
+
     /// A member together with its room.
     pub(super) fn member_and_room(&mut self, id: PeerId) -> Option<(&mut Member, &mut Room)> {
         let member = self.members.get_mut(id)?;

@@ -21,7 +21,6 @@ impl Server {
     }
 
     fn send_back(&mut self, id: PeerId, kind: Data, payload: &[u8]) {
-        let frame = Frame::new(OpCode::Data(kind), payload).into_bytes();
-        self.hub.outboxes.push(id, &frame, 0..frame.len(), 1);
+        self.hub.outboxes.push_alone(id, Frame::new(OpCode::Data(kind), payload));
     }
 }

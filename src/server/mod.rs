@@ -158,7 +158,7 @@ impl Server {
 
     /// Whether a peer's input must wait for the outputs of this turn.
     pub fn must_flush(&self, id: PeerId) -> bool {
-        self.hub.is_full() || self.hub.outboxes.wants_flush(id)
+        self.hub.is_full_for(id) || self.hub.outboxes.wants_flush(id)
     }
 
     /// The peer will send nothing more. It is gone, unless an answer is still being written to
@@ -212,10 +212,11 @@ impl Server {
             {
                 self.give_up(id, now);
             }
+            self.hub.seal();
             if let Some(id) = self.hub.outboxes.next_ready() {
                 return Some(Output::Transmit(id));
             }
-            if !self.hub.seal_next() && !self.hub.has_output() {
+            if !self.hub.has_output() {
                 let close = self.closes.pop_front();
                 if close.is_none() {
                     self.closes.shrink_to(LINE_PEERS_KEPT);

@@ -107,11 +107,16 @@ impl House {
     }
 
     pub fn flush_unchecked(&mut self) {
-        while let Some(output) = self.server.poll_output(self.now) {
-            if let Output::Transmit(id) = output {
-                self.write(id);
-            }
+        while self.step().is_some() {}
+    }
+
+    /// Does the next thing that the server wants done.
+    pub fn step(&mut self) -> Option<Output> {
+        let output = self.server.poll_output(self.now)?;
+        if let Output::Transmit(id) = output {
+            self.write(id);
         }
+        Some(output)
     }
 
     fn write(&mut self, id: PeerId) {
