@@ -1,6 +1,6 @@
 //! One half of every peer, kept by slot.
 
-use crate::limits::column_growth;
+use crate::limits::COLUMN_BLOCK_PLACES;
 
 /// Which peer: a slot, and which of the peers that have had it.
 ///
@@ -31,37 +31,40 @@ impl std::fmt::Display for PeerId {
 }
 
 /// A value for each peer, found by its slot in constant time.
+///
+/// Its places come in blocks, so nothing is moved when another peer comes, and the peers that are
+/// there do not pay for a list that has grown by more than it needs.
 #[derive(Debug)]
 pub struct Column<T> {
-    places: Vec<Option<(u32, T)>>,
+    blocks: Vec<Block<T>>,
     len: usize,
 }
 
+/// The values of [`COLUMN_BLOCK_PLACES`] slots in a row, each with its peer's generation.
+type Block<T> = Box<[Option<(u32, T)>]>;
+
 impl<T> Default for Column<T> {
     fn default() -> Self {
-        Self { places: Vec::new(), len: 0 }
+        Self { blocks: Vec::new(), len: 0 }
     }
 }
 
 impl<T> Column<T> {
     /// Puts `value` in the peer's slot, in place of whatever an earlier peer has left there.
     pub fn insert(&mut self, id: PeerId, value: T) {
-        let needed = id.slot() + 1;
-        if needed > self.places.capacity() {
-            let places = needed + column_growth(needed);
-            self.places.reserve_exact(places - self.places.len());
+        let (block, place) = split(id);
+        if block >= self.blocks.len() {
+            self.blocks.resize_with(block + 1, || (0..COLUMN_BLOCK_PLACES).map(|_| None).collect());
         }
-        if needed > self.places.len() {
-            self.places.resize_with(needed, || None);
-        }
-        if self.places[id.slot()].replace((id.generation, value)).is_none() {
+        if self.blocks[block][place].replace((id.generation, value)).is_none() {
             self.len += 1;
         }
     }
 
     /// The value of this very peer.
     pub fn get(&self, id: PeerId) -> Option<&T> {
-        match self.places.get(id.slot()) {
+        let (block, place) = split(id);
+        match self.blocks.get(block)?.get(place) {
             Some(Some((generation, value))) if *generation == id.generation => Some(value),
             _ => None,
         }
@@ -69,23 +72,21 @@ impl<T> Column<T> {
 
     /// The value of this very peer, to change.
     pub fn get_mut(&mut self, id: PeerId) -> Option<&mut T> {
-        match self.places.get_mut(id.slot()) {
+        let (block, place) = split(id);
+        match self.blocks.get_mut(block)?.get_mut(place) {
             Some(Some((generation, value))) if *generation == id.generation => Some(value),
             _ => None,
         }
     }
 
-    /// Takes the value of this very peer out. The memory of trailing empty slots is given back.
+    /// Takes the value of this very peer out. The memory of trailing empty blocks is given back.
     pub fn remove(&mut self, id: PeerId) -> Option<T> {
         self.get(id)?;
-        let (_, value) = self.places[id.slot()].take()?;
+        let (block, place) = split(id);
+        let (_, value) = self.blocks[block][place].take()?;
         self.len -= 1;
-        while let Some(None) = self.places.last() {
-            self.places.pop();
-        }
-        let len = self.places.len();
-        if self.places.capacity() / 2 > len + column_growth(len) {
-            self.places.shrink_to(len + column_growth(len));
+        while self.blocks.last().is_some_and(|block| block.iter().all(Option::is_none)) {
+            self.blocks.pop();
         }
         Some(value)
     }
@@ -102,11 +103,16 @@ impl<T> Column<T> {
 
     /// All peers and their values, by slot.
     pub fn iter(&self) -> impl Iterator<Item = (PeerId, &T)> {
-        (0..).zip(&self.places).filter_map(|(slot, place)| {
+        (0..).zip(self.blocks.iter().flatten()).filter_map(|(slot, place)| {
             let (generation, value) = place.as_ref()?;
             Some((PeerId::new(slot, *generation), value))
         })
     }
+}
+
+/// In which block a peer's value is, and at which place of it.
+fn split(id: PeerId) -> (usize, usize) {
+    (id.slot() / COLUMN_BLOCK_PLACES, id.slot() % COLUMN_BLOCK_PLACES)
 }
 
 #[cfg(test)]
@@ -128,16 +134,18 @@ mod tests {
     }
 
     #[test]
-    fn growth_is_modest_and_memory_comes_back() {
+    fn a_place_costs_no_other_and_its_memory_comes_back() {
+        let ids: Vec<_> = (0..1_000).map(|slot| PeerId::new(slot, slot)).collect();
         let mut column = Column::default();
-        let ids: Vec<_> = (0..10_000).map(|slot| PeerId::new(slot, slot)).collect();
         for &id in &ids {
-            column.insert(id, ());
+            column.insert(id, id);
         }
-        assert!(column.places.capacity() <= 10_000 * 9 / 8 + 1);
-        for &id in ids.iter().rev() {
-            column.remove(id);
-        }
-        assert!(column.is_empty() && column.places.capacity() <= 2);
+        assert_eq!(column.blocks.len(), 1_000_usize.div_ceil(COLUMN_BLOCK_PLACES));
+        assert!(column.iter().eq(ids.iter().map(|&id| (id, column.get(id).unwrap()))));
+        let (last, others) = ids.split_last().unwrap();
+        others.iter().for_each(|&id| assert_eq!(column.remove(id), Some(id)));
+        assert_eq!((column.len(), column.get(*last)), (1, Some(last)));
+        column.remove(*last);
+        assert!(column.is_empty() && column.blocks.is_empty());
     }
 }

@@ -113,10 +113,9 @@ impl Hub {
         let dialect = member.dialect;
         let place = room.publish(&said, dialect);
         if let Some(reference) = reference {
-            let before = member.from..place.start;
+            let before = member.take_part(place.start, place.end);
             let frame = room.turn.echo(reference);
             room.turn.aside(Aside { to: id, dialect, before, frame, last: false });
-            member.from = place.end;
         }
         let key = member.room;
         self.touch(key);
@@ -274,7 +273,7 @@ impl Hub {
             Some((member, room)) => {
                 let dialect = member.dialect;
                 let here = room.turn.bytes(dialect).len();
-                let before = std::mem::replace(&mut member.from, here)..here;
+                let before = member.take_part(here, here);
                 room.turn.aside(Aside { to: id, dialect, before, frame, last });
                 let key = member.room;
                 self.touch(key);
@@ -309,9 +308,9 @@ impl Hub {
         for &id in &members {
             let Some(member) = self.rooms.member_mut(id) else { continue };
             let part = &sealed.parts[member.dialect.index()];
-            let from = std::mem::take(&mut member.from);
+            let range = member.take_part(part.bytes.len(), 0);
             if !part.is_dispensable || self.outboxes.is_empty(id) {
-                self.push_part(id, part, from..part.bytes.len(), line);
+                self.push_part(id, part, range, line);
             }
         }
         if let Some(room) = self.rooms.get_mut(key) {

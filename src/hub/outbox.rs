@@ -18,6 +18,8 @@ pub struct Full;
 enum Kind {
     /// An HTTP answer or a single control frame: never cut, not counted.
     Whole,
+    /// The same, but a later one takes its place as long as nothing of it has been written.
+    Pong,
     /// The replay of a history: frames, but no lag of the reader, so not counted.
     Replay,
     /// Frames that count.
@@ -49,7 +51,7 @@ impl Chunk {
     /// Bytes up to the first place where the chunk may be cut.
     fn first_len(&self) -> u32 {
         match self.kind {
-            Kind::Whole => self.len(),
+            Kind::Whole | Kind::Pong => self.len(),
             Kind::Replay | Kind::Live { .. } => narrow(sent_len(self.as_bytes())),
         }
     }
@@ -63,7 +65,8 @@ fn narrow(len: usize) -> u32 {
 /// The outbound queue of one peer.
 ///
 /// Invariant: at most `queue_frames_max` frames and `queue_bytes_max` bytes are counted, besides
-/// one HTTP answer, one replay, control frames that the server itself decided on, and one Pong.
+/// one HTTP answer, one replay, control frames that the server itself decided on, and one Pong
+/// besides one that is half written.
 /// An empty outbox owns no memory.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -76,8 +79,6 @@ pub struct Outbox {
     sent: u32,
     frames: u32,
     bytes: u32,
-    /// The Pong that is still to be sent: the latest only (RFC 6455, section 5.5.3).
-    pong: Option<Rc<[u8]>>,
     finishing: bool,
 }
 
@@ -117,16 +118,25 @@ impl Outbox {
         Ok(())
     }
 
-    /// Sets the Pong to send, in place of one that has not been sent yet.
+    /// Queues the Pong, in place of one that waits: only the latest need be sent (RFC 6455,
+    /// section 5.5.3). It goes ahead of what is queued, but behind a frame that is half written,
+    /// and behind what counts nothing: the handshake's answer, a Ping.
     pub fn set_pong(&mut self, pong: Frame) {
-        if !self.finishing {
-            self.pong = Some(pong.into_bytes());
+        if self.finishing {
+            return;
+        }
+        let bytes = pong.into_bytes();
+        let pong = Chunk::new(Rc::clone(&bytes), 0..bytes.len(), Kind::Pong);
+        match (self.waiting_pong(), &mut self.rest) {
+            (Some(0), _) => self.head = Some(pong),
+            (Some(place), Some(rest)) => rest[place - 1] = pong,
+            _ => self.insert_pong(pong),
         }
     }
 
     /// Whether a Pong waits that the next [`Outbox::set_pong`] would replace.
     pub fn has_pong(&self) -> bool {
-        self.pong.is_some()
+        self.waiting_pong().is_some()
     }
 
     /// Queues the last bytes, if any; whatever is pushed after them is dropped.
@@ -137,7 +147,6 @@ impl Outbox {
         if let Some(close) = close {
             self.push_whole(close.into_bytes());
         }
-        self.pong = None;
         self.finishing = true;
     }
 
@@ -158,8 +167,7 @@ impl Outbox {
     /// The bytes to write next, as many slices of them as fit; how many there are.
     ///
     /// Stays the same until [`Outbox::handle_sent`].
-    pub fn transmit<'o>(&'o mut self, slices: &mut [IoSlice<'o>]) -> usize {
-        self.queue_pong();
+    pub fn transmit<'o>(&'o self, slices: &mut [IoSlice<'o>]) -> usize {
         let Some((first, others)) = slices.split_first_mut() else { return 0 };
         let Some(head) = &self.head else { return 0 };
         *first = IoSlice::new(&head.as_bytes()[self.sent as usize..]);
@@ -200,7 +208,7 @@ impl Outbox {
 
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.head.is_none() && self.pong.is_none()
+        self.head.is_none()
     }
 
     /// Whether everything is written that ever will be.
@@ -253,12 +261,17 @@ impl Outbox {
         }
     }
 
-    /// Puts the Pong in front of what is queued, but behind a frame that is half written, and
-    /// behind what counts nothing: the handshake's answer, an earlier Pong.
-    fn queue_pong(&mut self) {
-        let Some(pong) = self.pong.take() else { return };
-        let len = pong.len();
-        let pong = Chunk::new(pong, 0..len, Kind::Whole);
+    /// Where the Pong is that nothing has been written of, if there is one: 0 is the head, and
+    /// from 1 on it is in the rest.
+    fn waiting_pong(&self) -> Option<usize> {
+        let begun = usize::from(self.sent > 0);
+        let mut chunks = self.head.iter().chain(self.rest()).enumerate().skip(begun);
+        // Nothing is ahead of it but what counts nothing.
+        let (place, chunk) = chunks.find(|(_, chunk)| chunk.kind != Kind::Whole)?;
+        (chunk.kind == Kind::Pong).then_some(place)
+    }
+
+    fn insert_pong(&mut self, pong: Chunk) {
         let Some(head) = self.head.take() else {
             self.head = Some(pong);
             return;

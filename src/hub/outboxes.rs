@@ -195,8 +195,8 @@ impl Outboxes {
     }
 
     /// The bytes to write next to a peer; see [`Outbox::transmit`].
-    pub fn transmit<'o>(&'o mut self, id: PeerId, slices: &mut [IoSlice<'o>]) -> usize {
-        self.all.get_mut(id).map_or(0, |peer| peer.outbox.transmit(slices))
+    pub fn transmit<'o>(&'o self, id: PeerId, slices: &mut [IoSlice<'o>]) -> usize {
+        self.all.get(id).map_or(0, |peer| peer.outbox.transmit(slices))
     }
 
     /// `len` more bytes are written to a peer.

@@ -1,6 +1,7 @@
 //! All rooms, and who is in which.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 use slab::Slab;
@@ -11,7 +12,24 @@ use crate::limits::{Limits, column_growth};
 use crate::wire::envelope::Dialect;
 
 /// A room by its place among all of them; valid as long as the room is.
-pub(super) type RoomKey = usize;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RoomKey(u32);
+
+impl RoomKey {
+    fn new(place: usize) -> Self {
+        Self(narrow(place))
+    }
+
+    fn place(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Half the memory, ten thousand times. There are neither so many rooms nor members nor bytes in a
+/// turn that it matters.
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
 
 /// The membership of one peer.
 #[derive(Debug)]
@@ -20,12 +38,20 @@ pub(super) struct Member {
     pub(super) dialect: Dialect,
     pub(super) room: RoomKey,
     /// Its place in the room's list of members.
-    place: usize,
+    place: u32,
     /// Where its next part of the room's turn begins, in bytes: where it came in, or its last
     /// aside.
-    pub(super) from: usize,
+    from: u32,
     /// When others may be told again that it writes.
     pub(super) typing_from_ms: u64,
+}
+
+impl Member {
+    /// The part of its room's turn up to `end` that it has not been given yet; the next begins at
+    /// `next`.
+    pub(super) fn take_part(&mut self, end: usize, next: usize) -> Range<usize> {
+        std::mem::replace(&mut self.from, narrow(next)) as usize..end
+    }
 }
 
 /// All rooms, and who is in which.
@@ -56,7 +82,7 @@ impl Rooms {
         self.made += 1;
         let epoch = format!("{:x}-{}", self.epoch, self.made);
         let room = Room::new(Rc::clone(&name), epoch, self.limits.history_frames_max as usize);
-        let key = self.all.insert(room);
+        let key = RoomKey::new(self.all.insert(room));
         self.names.insert(name, key);
         key
     }
@@ -72,13 +98,13 @@ impl Rooms {
         let Some((oldest, _)) = idle.min_by_key(|(_, room)| room.empty_since_ms) else {
             return false;
         };
-        self.forget(oldest);
+        self.forget(RoomKey::new(oldest));
         true
     }
 
     /// Gives a room back, and with the last one the memory of all.
     pub(super) fn forget(&mut self, key: RoomKey) {
-        let room = self.all.remove(key);
+        let room = self.all.remove(key.place());
         self.names.remove(&room.name);
         if self.all.is_empty() {
             self.all = Slab::new();
@@ -87,29 +113,30 @@ impl Rooms {
 
     /// Makes a peer a member of a room, which must exist.
     pub(super) fn enter(&mut self, id: PeerId, room: RoomKey, name: &str, dialect: Dialect) {
-        let Some(to) = self.all.get_mut(room) else { return };
+        let Some(to) = self.all.get_mut(room.place()) else { return };
         let place = to.members.len();
-        let from = to.turn.bytes(dialect).len();
+        let from = narrow(to.turn.bytes(dialect).len());
         if to.members.len() == to.members.capacity() {
             to.members.reserve_exact(column_growth(place));
         }
         to.members.push(id);
         to.speakers[dialect.index()] += 1;
-        let name = name.into();
+        let (name, place) = (name.into(), narrow(place));
         self.members.insert(id, Member { name, dialect, room, place, from, typing_from_ms: 0 });
     }
 
     /// Takes a peer out of its room.
     pub(super) fn exit(&mut self, id: PeerId, now_ms: u64) -> Option<Member> {
         let member = self.members.remove(id)?;
-        let room = self.all.get_mut(member.room)?;
-        room.members.swap_remove(member.place);
+        let room = self.all.get_mut(member.room.place())?;
+        let place = member.place as usize;
+        room.members.swap_remove(place);
         room.speakers[member.dialect.index()] -= 1;
         room.empty_since_ms = now_ms;
         if room.members.is_empty() {
             room.members = Vec::new();
         }
-        if let Some(&moved) = room.members.get(member.place)
+        if let Some(&moved) = room.members.get(place)
             && let Some(moved) = self.members.get_mut(moved)
         {
             moved.place = member.place;
@@ -118,15 +145,15 @@ impl Rooms {
     }
 
     pub(super) fn get(&self, key: RoomKey) -> Option<&Room> {
-        self.all.get(key)
+        self.all.get(key.place())
     }
 
     pub(super) fn get_mut(&mut self, key: RoomKey) -> Option<&mut Room> {
-        self.all.get_mut(key)
+        self.all.get_mut(key.place())
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&Room> {
-        self.names.get(name).and_then(|&key| self.all.get(key))
+        self.names.get(name).and_then(|&key| self.get(key))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -143,13 +170,13 @@ impl Rooms {
 
     /// The room of a member.
     pub(super) fn room_of(&self, id: PeerId) -> Option<&Room> {
-        self.all.get(self.members.get(id)?.room)
+        self.get(self.members.get(id)?.room)
     }
 
     /// A member together with its room.
     pub(super) fn member_and_room(&mut self, id: PeerId) -> Option<(&mut Member, &mut Room)> {
         let member = self.members.get_mut(id)?;
-        let room = self.all.get_mut(member.room)?;
+        let room = self.all.get_mut(member.room.place())?;
         Some((member, room))
     }
 
@@ -160,6 +187,7 @@ impl Rooms {
         let seated: usize = self.all.iter().map(|(_, room)| room.members.len()).sum();
         assert_eq!(seated, self.members.len());
         for (key, room) in &self.all {
+            let key = RoomKey::new(key);
             assert_eq!(self.names.get(&room.name), Some(&key));
             self.check_room(key, room);
         }
@@ -172,6 +200,7 @@ impl Rooms {
         let mut speakers = [0; Dialect::ALL.len()];
         for (place, &id) in room.members.iter().enumerate() {
             let member = self.members.get(id);
+            let place = narrow(place);
             assert!(member.is_some_and(|member| (member.room, member.place) == (key, place)));
             speakers[member.map_or(0, |member| member.dialect.index())] += 1;
         }

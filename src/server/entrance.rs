@@ -79,8 +79,7 @@ impl Server {
 
     /// Whether one more member may come from the peer's address.
     fn check_address(&self, id: PeerId) -> Result<(), Refusal> {
-        let ip = self.peers.get(id).and_then(|peer| peer.ip.as_deref());
-        match ip.and_then(|ip| self.per_ip.get(ip)) {
+        match self.addresses.get(id).and_then(|ip| self.per_ip.get(ip)) {
             Some(&count) if count >= self.limits.peers_per_ip_max => Err(http::full_for_address()),
             _ => Ok(()),
         }
@@ -88,8 +87,20 @@ impl Server {
 
     /// Counts one more member from the peer's address, where that is limited.
     fn count_address(&mut self, id: PeerId) {
-        if let Some(ip) = self.peers.get(id).and_then(|peer| peer.ip.as_deref()) {
+        if let Some(ip) = self.addresses.get(id) {
             *self.per_ip.entry(*ip).or_default() += 1;
+        }
+    }
+
+    /// Counts one member less from the peer's address.
+    pub(super) fn uncount_address(&mut self, id: PeerId) {
+        if let Some(ip) = self.addresses.remove(id)
+            && let Some(count) = self.per_ip.get_mut(&ip)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.per_ip.remove(&ip);
+            }
         }
     }
 

@@ -59,7 +59,9 @@ pub struct Server {
     peers: Column<Peer>,
     timers: Timers,
     closes: VecDeque<PeerId>,
-    /// Members for each address, where that is limited.
+    /// Where each peer comes from, and how many members come from each address; nothing unless
+    /// that is limited.
+    addresses: Column<IpAddr>,
     per_ip: BTreeMap<IpAddr, u32>,
     members: u32,
     generation: u32,
@@ -89,6 +91,7 @@ impl Server {
             peers: Column::default(),
             timers: Timers::default(),
             closes: VecDeque::new(),
+            addresses: Column::default(),
             per_ip: BTreeMap::new(),
             members: 0,
             generation: 0,
@@ -116,9 +119,11 @@ impl Server {
                 phase: Phase::Request(Vec::new()),
                 heard_ms: now.mono_ms,
                 deadline: Deadline::default(),
-                ip: ip.filter(|_| self.limits.peers_per_ip_max > 0).map(Box::new),
             },
         );
+        if let Some(ip) = ip.filter(|_| self.limits.peers_per_ip_max > 0) {
+            self.addresses.insert(id, ip);
+        }
         self.hub.outboxes.open(id);
         self.set_deadline(id, Some(now.mono_ms + REQUEST_MS_MAX));
         self.counters.accepted += 1;
@@ -232,7 +237,7 @@ impl Server {
     }
 
     /// The bytes to write next to a peer, as many slices of them as fit; how many there are.
-    pub fn transmit<'s>(&'s mut self, id: PeerId, slices: &mut [IoSlice<'s>]) -> usize {
+    pub fn transmit<'s>(&'s self, id: PeerId, slices: &mut [IoSlice<'s>]) -> usize {
         self.hub.outboxes.transmit(id, slices)
     }
 
@@ -408,14 +413,7 @@ impl Server {
         self.hub.leave(id, close, self.drained_by_ms.is_some(), now);
         self.members -= 1;
         self.counters.left += 1;
-        if let Some(ip) = peer.ip.take()
-            && let Some(count) = self.per_ip.get_mut(&ip)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.per_ip.remove(&ip);
-            }
-        }
+        self.uncount_address(id);
         self.begin_closing(id, now.mono_ms + CLOSE_MS_MAX);
     }
 
@@ -430,6 +428,7 @@ impl Server {
     fn forget(&mut self, id: PeerId) {
         self.set_deadline(id, None);
         self.peers.remove(id);
+        self.addresses.remove(id);
         self.hub.outboxes.close(id);
         self.counters.closed += 1;
     }

@@ -1,7 +1,5 @@
 //! The inbound half of one connection.
 
-use std::net::IpAddr;
-
 use super::rate::Bucket;
 use super::timers::Deadline;
 use crate::limits::REQUEST_BYTES_MAX;
@@ -17,8 +15,6 @@ pub(super) struct Peer {
     /// When it was last heard of.
     pub(super) heard_ms: u64,
     pub(super) deadline: Deadline,
-    /// Its address, where addresses are counted.
-    pub(super) ip: Option<Box<IpAddr>>,
 }
 
 /// Where a connection is in its life; it only ever goes forward.
