@@ -108,6 +108,11 @@ pub const TRANSMITS_PER_TURN: usize = 256;
 /// millisecond.
 pub const CROWD_MEMBERS_MIN: usize = 64;
 
+/// The least time between two writes to crowds of nothing but who came and went, in milliseconds.
+/// Excess: told together when the time has come, or with the next message. A thousand who come back
+/// at once would otherwise each be told to all before them.
+pub const CROWD_NEWS_MS_MIN: u64 = 100;
+
 /// Writes to one peer in one turn. Excess: the rest waits for the next turn.
 pub const WRITES_PER_PEER_AND_TURN: usize = 16;
 

@@ -4,7 +4,7 @@ mod common;
 
 use common::{House, chat, handshake, masked};
 use hallway::hub::PeerId;
-use hallway::limits::{CROWD_MEMBERS_MIN, Limits};
+use hallway::limits::{CROWD_MEMBERS_MIN, CROWD_NEWS_MS_MIN, Limits};
 use hallway::server::Output;
 
 const CROWD: u32 = 500;
@@ -18,6 +18,14 @@ fn crowd_told(text: &str) -> (House, Vec<PeerId>) {
     house.flush();
     crowd.iter().for_each(|&id| drop(house.take(id)));
     hand_in(&mut house, crowd[0], &chat(text));
+    (house, crowd)
+}
+
+/// The same long ago, and all has been written.
+fn crowd() -> (House, Vec<PeerId>) {
+    let (mut house, crowd) = crowd_told("long ago");
+    house.at(house.now.mono_ms + CROWD_NEWS_MS_MIN);
+    crowd.iter().for_each(|&id| drop(house.take(id)));
     (house, crowd)
 }
 
@@ -119,4 +127,62 @@ fn a_full_turn_of_a_crowd_keeps_its_own_members_waiting_and_nobody_else() {
     house.flush();
     assert!(!house.server.must_flush(newcomer) && !house.server.must_flush(crowd[1]));
     assert_eq!(house.text(crowd[1]).matches("and more").count(), said);
+}
+
+/// What a member has been told since this was last asked: how many there are, and what was said.
+fn told(house: &mut House, id: PeerId) -> Vec<String> {
+    let text = house.text(id);
+    let values = text.split("\"count\":").flat_map(|part| part.split("\"message\":")).skip(1);
+    values.map(|value| value.split('}').next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn who_comes_to_a_crowd_is_told_at_once_and_who_comes_right_after_a_little_later() {
+    let (mut house, crowd) = crowd();
+    house.join("one");
+    assert_eq!(told(&mut house, crowd[0]), ["501"]);
+
+    let newcomer = house.join("two");
+    house.join("three");
+    assert!(house.text(newcomer).starts_with("HTTP/1.1 101"), "nobody waits to come in");
+    assert_eq!(told(&mut house, crowd[0]), [""; 0]);
+    let at = house.now.mono_ms + CROWD_NEWS_MS_MIN;
+    assert_eq!(house.server.poll_timeout(), Some(at));
+    house.at(at - 1);
+    assert_eq!(told(&mut house, crowd[0]), [""; 0]);
+    house.at(at);
+    assert_eq!(told(&mut house, crowd[0]), ["503"]);
+    assert_eq!(told(&mut house, newcomer), ["503"]);
+    assert_ne!(house.server.poll_timeout(), Some(at), "nothing is left to tell");
+}
+
+#[test]
+fn a_message_brings_the_news_along() {
+    let (mut house, crowd) = crowd();
+    house.join("one");
+    house.join("two");
+    told(&mut house, crowd[0]);
+    house.send(crowd[1], &chat("hello"));
+    assert_eq!(told(&mut house, crowd[0]), ["\"hello\"", "502"]);
+    house.at(house.now.mono_ms + CROWD_NEWS_MS_MIN);
+    assert_eq!(told(&mut house, crowd[0]), [""; 0], "it is not told twice");
+}
+
+#[test]
+fn who_leaves_a_crowd_gets_its_close_at_once() {
+    let (mut house, crowd) = crowd();
+    house.join("one");
+    house.send(crowd[1], &masked(0x88, b""));
+    assert!(house.take(crowd[1]).ends_with(b"\x88\x00"));
+}
+
+#[test]
+fn a_small_room_is_told_at_once() {
+    let (mut house, _) = crowd();
+    let first = join_room(&mut house, "a");
+    for count in 2..5 {
+        join_room(&mut house, "a");
+        house.flush();
+        assert!(house.text(first).contains(&format!("\"count\":{count}")));
+    }
 }

@@ -6,8 +6,9 @@ use common::{House, NOW, chat, closing_code, handshake, masked};
 use std::net::{IpAddr, Ipv4Addr};
 
 use hallway::limits::{
-    CLOSE_MS_MAX, DRAIN_MS_MAX, ERROR_BYTES_MAX, Limits, REFERENCE_BYTES_MAX, REFUSALS_MAX,
-    REQUEST_BYTES_MAX, REQUEST_HEADERS_MAX, REQUEST_MS_MAX, ROOM_CHARS_MAX, USERNAME_CHARS_MAX,
+    CLOSE_MS_MAX, CROWD_NEWS_MS_MIN, DRAIN_MS_MAX, ERROR_BYTES_MAX, Limits, REFERENCE_BYTES_MAX,
+    REFUSALS_MAX, REQUEST_BYTES_MAX, REQUEST_HEADERS_MAX, REQUEST_MS_MAX, ROOM_CHARS_MAX,
+    USERNAME_CHARS_MAX,
 };
 
 #[test]
@@ -268,6 +269,7 @@ fn a_thousand_leaves_in_one_turn_overflow_nobody_who_reads() {
         house.server.handle_closed(id, house.now);
     }
     house.flush();
+    house.at(house.now.mono_ms + CROWD_NEWS_MS_MIN);
     assert_eq!(house.text(stays).matches(" left").count(), 900);
     assert_eq!((house.server.counters().too_slow, house.server.peers()), (0, 1));
 }

@@ -28,7 +28,9 @@ pub use outboxes::Outboxes;
 pub use room::Resume;
 
 use crate::clock::Now;
-use crate::limits::{Limits, REFERENCE_BYTES_MAX, TYPING_MS_MIN, USERNAME_CHARS_MAX};
+use crate::limits::{
+    CROWD_NEWS_MS_MIN, Limits, REFERENCE_BYTES_MAX, TYPING_MS_MIN, USERNAME_CHARS_MAX,
+};
 use crate::wire::envelope::{self, Announced, Dialect, Notice, Rejection, Said, Terms, Welcome};
 use crate::wire::frame::{Data, Frame, OpCode, sent_len};
 use room::Room;
@@ -62,6 +64,10 @@ pub struct Hub {
     dirty: [VecDeque<RoomKey>; Line::ALL.len()],
     /// Whether the turn of one of them is full.
     is_full: bool,
+    /// Crowds in which there are only news to tell, and when it is time for news, by the monotonic
+    /// clock. A room that has left its rest may still be among them.
+    resting: VecDeque<RoomKey>,
+    news_from_ms: u64,
 }
 
 impl Hub {
@@ -73,6 +79,8 @@ impl Hub {
             limits,
             dirty: Default::default(),
             is_full: false,
+            resting: VecDeque::new(),
+            news_from_ms: 0,
         }
     }
 
@@ -165,13 +173,21 @@ impl Hub {
 
     /// Ends the turns of rooms and hands them out: of small ones at once, of crowds when all that
     /// crowds were told before has been written. So a crowd that is told much is told it in few
-    /// writes, and nobody else waits for that.
-    pub fn seal(&mut self) {
-        self.seal_all(Line::Short);
+    /// writes, and nobody else waits for that. Mere news are told to crowds only now and then.
+    pub fn seal(&mut self, now: Now) {
+        while let Some(key) = self.dirty[Line::Short as usize].pop_front() {
+            self.seal_room(key);
+        }
         if self.outboxes.is_crowd_served() {
-            self.seal_all(Line::Crowd);
+            self.seal_crowds(now);
         }
         self.is_full &= !self.dirty[Line::Crowd as usize].is_empty();
+    }
+
+    /// When [`Hub::seal`] has something to do that has to wait, in milliseconds of
+    /// [`Now::mono_ms`].
+    pub fn poll_timeout(&self) -> Option<u64> {
+        (!self.resting.is_empty()).then_some(self.news_from_ms)
     }
 
     /// Whether this peer must wait for a turn to go out before it may do anything: that of its
@@ -247,21 +263,42 @@ impl Hub {
         let Some(room) = self.rooms.get_mut(key) else { return };
         room.is_full = room.turn.is_full(&self.limits);
         self.is_full |= room.is_full;
-        if !room.is_dirty {
-            room.is_dirty = true;
+        let is_woken = room.is_resting && room.is_pressing();
+        if !room.is_dirty || is_woken {
+            (room.is_dirty, room.is_resting) = (true, false);
             self.dirty[Line::of_room(room.members.len()) as usize].push_back(key);
         }
     }
 
-    fn seal_all(&mut self, line: Line) {
-        while let Some(key) = self.dirty[line as usize].pop_front() {
-            if let Some(room) = self.rooms.get_mut(key) {
-                let sealed = room.seal();
-                self.hand_out(key, sealed);
+    fn seal_crowds(&mut self, now: Now) {
+        let is_time_for_news = now.mono_ms >= self.news_from_ms;
+        if is_time_for_news {
+            let is_resting =
+                |key: &RoomKey| self.rooms.get(*key).is_some_and(|room| room.is_resting);
+            let rested = std::mem::take(&mut self.resting).into_iter().filter(is_resting);
+            self.dirty[Line::Crowd as usize].extend(rested);
+        }
+        while let Some(key) = self.dirty[Line::Crowd as usize].pop_front() {
+            let Some(room) = self.rooms.get_mut(key) else { continue };
+            if room.is_pressing() {
+                self.seal_room(key);
+            } else if is_time_for_news {
+                self.news_from_ms = now.mono_ms + CROWD_NEWS_MS_MIN;
+                self.seal_room(key);
+            } else {
+                room.is_resting = true;
+                self.resting.push_back(key);
             }
-            if self.rooms.get(key).is_some_and(Room::is_disposable) {
-                self.rooms.forget(key);
-            }
+        }
+    }
+
+    fn seal_room(&mut self, key: RoomKey) {
+        if let Some(room) = self.rooms.get_mut(key) {
+            let sealed = room.seal();
+            self.hand_out(key, sealed);
+        }
+        if self.rooms.get(key).is_some_and(Room::is_disposable) {
+            self.rooms.forget(key);
         }
     }
 

@@ -36,6 +36,8 @@ pub(super) struct Room {
     pub(super) count_unannounced: bool,
     /// Whether it waits to be sealed already.
     pub(super) is_dirty: bool,
+    /// Whether it waits until it is time for news.
+    pub(super) is_resting: bool,
     /// Whether its turn must go out before anything else happens in it.
     pub(super) is_full: bool,
     /// When the last member left, by the monotonic clock.
@@ -54,6 +56,7 @@ impl Room {
             count_changed: false,
             count_unannounced: false,
             is_dirty: false,
+            is_resting: false,
             is_full: false,
             empty_since_ms: 0,
         }
@@ -94,9 +97,14 @@ impl Room {
         }
     }
 
+    /// Whether it must be sealed as soon as that can be.
+    pub(super) fn is_pressing(&self) -> bool {
+        self.is_full || self.turn.is_pressing()
+    }
+
     /// Ends the turn, with a count of the members where that has changed.
     pub(super) fn seal(&mut self) -> Sealed {
-        (self.is_dirty, self.is_full) = (false, false);
+        (self.is_dirty, self.is_resting, self.is_full) = (false, false, false);
         let count = Notice::Count(self.members.len());
         if std::mem::take(&mut self.count_changed) && self.has_speaker(Dialect::First) {
             self.turn.append(&count, Dialect::First);

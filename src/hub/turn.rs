@@ -48,6 +48,7 @@ pub(super) struct Turn {
     asides: Vec<Aside>,
     aside_bytes: usize,
     json: Vec<u8>,
+    is_pressing: bool,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +70,7 @@ impl Turn {
             frame::append(OpCode::Data(Data::Text), &self.json, &mut stream.bytes);
             stream.frames += 1;
             stream.has_more_than_typing |= !matches!(notice, Notice::Typing(_));
+            self.is_pressing |= matches!(notice, Notice::Said(_));
         }
         start..stream.bytes.len()
     }
@@ -83,6 +85,7 @@ impl Turn {
     /// Adds a frame for one peer after the part `before` of the turn.
     pub(super) fn aside(&mut self, aside: Aside) {
         self.aside_bytes += aside.frame.len();
+        self.is_pressing = true;
         self.asides.push(aside);
     }
 
@@ -94,6 +97,11 @@ impl Turn {
     /// Whether nothing has happened yet.
     pub(super) fn is_empty(&self) -> bool {
         self.streams.iter().all(|stream| stream.bytes.is_empty()) && self.asides.is_empty()
+    }
+
+    /// Whether there is more in it than who came and went and who is writing.
+    pub(super) fn is_pressing(&self) -> bool {
+        self.is_pressing
     }
 
     /// Whether it must go out before anything else happens: it has to fit into the empty queue
@@ -118,7 +126,7 @@ impl Turn {
     /// Ends the turn. The next one begins empty, with as much capacity as an ordinary one needs.
     pub(super) fn seal(&mut self) -> Sealed {
         self.json.shrink_to(SCRATCH_BYTES_KEPT);
-        self.aside_bytes = 0;
+        (self.aside_bytes, self.is_pressing) = (0, false);
         let parts = self.streams.each_mut().map(Stream::seal);
         Sealed { parts, asides: std::mem::take(&mut self.asides) }
     }

@@ -205,7 +205,8 @@ impl Server {
         if self.has_output() {
             return Some(0);
         }
-        [self.timers.next(), self.drained_by_ms].into_iter().flatten().min()
+        let deadlines = [self.timers.next(), self.drained_by_ms, self.hub.poll_timeout()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// The next thing to do, until there is none.
@@ -217,7 +218,7 @@ impl Server {
             {
                 self.give_up(id, now);
             }
-            self.hub.seal();
+            self.hub.seal(now);
             if let Some(id) = self.hub.outboxes.next_ready() {
                 return Some(Output::Transmit(id));
             }
