@@ -1,0 +1,139 @@
+//! Single figures, and how they are written.
+
+use hdrhistogram::Histogram;
+
+/// What a figure counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    Nanos,
+    Bytes,
+    Count,
+    PerSecond,
+    Percent,
+}
+
+impl Unit {
+    /// How JSON calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nanos => "ns",
+            Self::Bytes => "bytes",
+            Self::Count => "count",
+            Self::PerSecond => "1/s",
+            Self::Percent => "percent",
+        }
+    }
+
+    /// A value to be read by people: three digits, and the prefix of `like` for both.
+    pub fn write(self, value: f64) -> String {
+        let (scaled, suffix) = match self {
+            Self::Nanos => scale(value, &[(1e9, " s"), (1e6, " ms"), (1e3, " µs")], " ns"),
+            Self::Bytes => scale(value, &[(1048576.0, " MiB"), (10240.0, "")], " B"),
+            Self::Count | Self::PerSecond => scale(value, &[(1e6, " M"), (1e4, "")], ""),
+            Self::Percent => (value, " %"),
+        };
+        match suffix {
+            "" if self == Self::Bytes => format!("{} KiB", digits(value / 1024.0)),
+            "" if value >= 1e4 => format!("{} k", digits(value / 1e3)),
+            _ => format!("{}{suffix}", digits(scaled)),
+        }
+    }
+}
+
+fn scale(value: f64, prefixes: &[(f64, &'static str)], none: &'static str) -> (f64, &'static str) {
+    let prefix = prefixes.iter().find(|(least, _)| value.abs() >= *least);
+    prefix.map_or((value, none), |(least, suffix)| (value / least, *suffix))
+}
+
+/// Three digits where that many say something.
+fn digits(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".into(),
+        large if large >= 99.95 => format!("{value:.0}"),
+        middle if middle >= 9.995 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+/// One figure of one run.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    pub name: String,
+    pub unit: Unit,
+    pub value: f64,
+}
+
+/// All that one run of one step has given.
+#[derive(Debug, Default)]
+pub struct Measurement {
+    pub figures: Vec<Figure>,
+    /// Latencies in nanoseconds, by name.
+    pub histograms: Vec<(&'static str, Histogram<u64>)>,
+    /// What a reader of the figures must know.
+    pub notes: Vec<String>,
+}
+
+impl Measurement {
+    pub fn add(&mut self, name: &str, unit: Unit, value: f64) {
+        self.figures.push(Figure { name: name.to_owned(), unit, value });
+    }
+
+    /// Adds a figure where there is a value.
+    pub fn add_known(&mut self, name: &str, unit: Unit, value: Option<f64>) {
+        if let Some(value) = value {
+            self.add(name, unit, value);
+        }
+    }
+
+    /// Adds what is usually asked of latencies, and keeps the histogram itself.
+    pub fn add_latencies(&mut self, name: &'static str, histogram: Histogram<u64>) {
+        for (quantile, value) in quantiles(&histogram) {
+            self.add(&format!("{name}, {quantile}"), Unit::Nanos, value);
+        }
+        self.histograms.push((name, histogram));
+    }
+}
+
+/// The quantiles of a report, by name.
+pub fn quantiles(histogram: &Histogram<u64>) -> [(&'static str, f64); 5] {
+    let at = |quantile| histogram.value_at_quantile(quantile) as f64;
+    [
+        ("p50", at(0.5)),
+        ("p90", at(0.9)),
+        ("p99", at(0.99)),
+        ("p99.9", at(0.999)),
+        ("max", histogram.max() as f64),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_three_digits_and_a_prefix() {
+        for (unit, value, text) in [
+            (Unit::Nanos, 68.4, "68.4 ns"),
+            (Unit::Nanos, 1_234.0, "1.23 µs"),
+            (Unit::Nanos, 12_340_000.0, "12.3 ms"),
+            (Unit::Nanos, 2e9, "2.00 s"),
+            (Unit::Bytes, 320.0, "320 B"),
+            (Unit::Bytes, 138_000.0, "135 KiB"),
+            (Unit::Bytes, 3.0 * 1048576.0, "3.00 MiB"),
+            (Unit::Count, 0.0, "0"),
+            (Unit::PerSecond, 1_234_567.0, "1.23 M"),
+            (Unit::PerSecond, 50_000.0, "50.0 k"),
+            (Unit::Percent, 97.0, "97.0 %"),
+        ] {
+            assert_eq!(unit.write(value), text);
+        }
+    }
+
+    #[test]
+    fn quantiles_are_of_the_values() {
+        let mut histogram = super::super::histogram();
+        (1..=1000).for_each(|value| histogram.record(value).unwrap());
+        let values = quantiles(&histogram).map(|(_, value)| value);
+        assert_eq!(values, [500.0, 900.0, 990.0, 999.0, 1000.0]);
+    }
+}

@@ -1,0 +1,224 @@
+//! One room, a message at fixed times, and everybody gets it.
+
+use hdrhistogram::Histogram;
+
+use super::open_loop::{Answers, LEAD, PATIENCE, Sender};
+use super::{Stage, Step, Usage};
+use crate::client::frame::{PONG, Prototype, TEXT};
+use crate::client::{Finder, Join, Nanos, Schedule};
+use crate::options::Options;
+use crate::report::{Measurement, Unit, histogram};
+
+const ROOM: &str = "crowd";
+
+/// Pings of the lone probe a second: often enough for a p99 within seconds.
+const PROBE_RATE: u32 = 500;
+
+/// How a room is talked to. `stalled` is the same with some who never read.
+pub struct Fanout {
+    pub receivers: usize,
+    pub stalled: usize,
+    pub rate: u32,
+    pub bytes: usize,
+    pub warmup: f64,
+    pub seconds: f64,
+    pub has_probe: bool,
+}
+
+pub fn steps(options: &Options) -> Vec<Box<dyn Step>> {
+    let step = |receivers: &usize| -> Box<dyn Step> {
+        Box::new(Fanout {
+            receivers: *receivers,
+            stalled: 0,
+            rate: options.rate.unwrap_or(50),
+            bytes: options.bytes,
+            warmup: options.warmup,
+            seconds: options.seconds.unwrap_or(options.pick(10.0, 0.5)),
+            has_probe: options.probe,
+        })
+    };
+    let usual = options.pick(vec![1_000], vec![20]);
+    options.receivers.as_ref().unwrap_or(&usual).iter().map(step).collect()
+}
+
+impl Step for Fanout {
+    fn title(&self) -> String {
+        let Self { receivers, rate, bytes, seconds, .. } = self;
+        let probe = if self.has_probe { ", and a lone probe in another room" } else { "" };
+        let stalled = match self.stalled {
+            0 => String::new(),
+            stalled => format!(" and {stalled} who never read"),
+        };
+        format!(
+            "{receivers} receivers{stalled}, {rate} messages of {bytes} bytes a second, {seconds} s{probe}"
+        )
+    }
+
+    fn slug(&self) -> String {
+        let probe = if self.has_probe { "-probe" } else { "" };
+        format!("{}x{}{probe}", self.receivers, self.rate)
+    }
+
+    fn run(&self, stage: &mut Stage<'_>) -> Result<Measurement, String> {
+        let target = &stage.server.target;
+        let member = |index| (format!("member{index:05}"), ROOM.to_owned());
+        let members = stage.load.connect_all(target, self.receivers, Join::Usual, member)?;
+        let deaf = |index| (format!("deaf{index:05}"), ROOM.to_owned());
+        stage.load.connect_all(target, self.stalled, Join::Deaf, deaf)?;
+        let alone = |_| ("probe".to_owned(), "aside".to_owned());
+        let probe =
+            stage.load.connect_all(target, usize::from(self.has_probe), Join::Urgent, alone)?;
+        stage.load.settle()?;
+
+        let start = stage.load.now() + LEAD;
+        let schedule = Schedule::new(start, self.rate, self.warmup, self.seconds);
+        let prototype = target.message("member00000", ROOM, self.bytes);
+        let sender = Sender::new(schedule, members.start, 0, prototype);
+        let mut talk = Talk::new(sender, self.receivers as u32);
+        let mut pings = probe.into_iter().next().map(|probe| Probe::new(probe, start, self));
+        talk.run(stage, &mut pings)?;
+
+        let mut measurement = Measurement::default();
+        talk.report(stage, &mut measurement);
+        if let Some(pings) = pings {
+            pings.answers.report("lone probe's ping", &mut measurement);
+        }
+        Ok(measurement)
+    }
+}
+
+/// The messages, and what has become of each.
+struct Talk {
+    sender: Sender,
+    receivers: u32,
+    finder: Finder,
+    /// How many have got each message.
+    received: Vec<u32>,
+    each: Histogram<u64>,
+    last: Histogram<u64>,
+    /// Messages that everybody has got.
+    complete: u32,
+    usage: Option<Usage>,
+}
+
+impl Talk {
+    fn new(sender: Sender, receivers: u32) -> Self {
+        Self {
+            receivers,
+            finder: Finder::default(),
+            received: vec![0; sender.schedule.total() as usize],
+            each: histogram(),
+            last: histogram(),
+            complete: 0,
+            usage: None,
+            sender,
+        }
+    }
+
+    fn run(&mut self, stage: &mut Stage<'_>, probe: &mut Option<Probe>) -> Result<(), String> {
+        let deadline = self.sender.schedule.end() + PATIENCE;
+        while !self.is_over(probe) && stage.load.now() < deadline {
+            self.send_due(stage);
+            let mut until = self.sender.next_due().unwrap_or(deadline);
+            if let Some(probe) = probe {
+                probe.sender.send_due(&mut stage.load);
+                until = until.min(probe.sender.next_due().unwrap_or(deadline));
+            }
+            let turned = stage.load.turn(until, &mut |connection, frame, now| match frame.opcode {
+                TEXT => self.take(frame.payload, now),
+                PONG => {
+                    if let Some(probe) =
+                        probe.as_mut().filter(|probe| probe.connection == connection)
+                    {
+                        probe.take(frame.payload, now);
+                    }
+                }
+                _ => {}
+            });
+            turned.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// What is used counts from just before the first message that counts.
+    fn send_due(&mut self, stage: &mut Stage<'_>) {
+        let Self { sender, usage, .. } = self;
+        sender.send_due_before(sender.schedule.first_counted(), &mut stage.load);
+        let is_warm = sender.sent() >= sender.schedule.first_counted();
+        if is_warm && sender.next_due().is_some_and(|due| due <= stage.load.now()) {
+            usage.get_or_insert_with(|| Usage::from_now(stage));
+            sender.send_due(&mut stage.load);
+        }
+    }
+
+    fn is_over(&self, probe: &Option<Probe>) -> bool {
+        let is_answered = probe.as_ref().is_none_or(|probe| probe.answers.is_complete());
+        self.complete == self.sender.schedule.total() && is_answered
+    }
+
+    fn take(&mut self, payload: &[u8], now: Nanos) {
+        let Some(stamp) = self.finder.find(payload) else { return };
+        let Some(received) = self.received.get_mut(stamp.sequence as usize) else { return };
+        *received += 1;
+        let is_last = *received == self.receivers;
+        self.complete += u32::from(is_last);
+        let schedule = &self.sender.schedule;
+        if stamp.sequence < schedule.first_counted() {
+            return;
+        }
+        let latency = now.saturating_sub(schedule.due(stamp.sequence));
+        self.each.saturating_record(latency);
+        if is_last {
+            self.last.saturating_record(latency);
+        }
+    }
+
+    fn report(self, stage: &Stage<'_>, measurement: &mut Measurement) {
+        let deliveries = self.each.len() as f64;
+        let expected = f64::from(self.sender.schedule.counted()) * f64::from(self.receivers);
+        if let Some(usage) = &self.usage {
+            let cpu = usage.server_cpu(stage).map(|cpu| cpu / deliveries.max(1.0));
+            measurement.add_known("server CPU a delivery", Unit::Nanos, cpu);
+        }
+        measurement.add_latencies("each receiver", self.each);
+        measurement.add_latencies("last receiver", self.last);
+        if deliveries < expected {
+            let lost = expected - deliveries;
+            measurement.notes.push(format!("{lost} of {expected} deliveries did not come"));
+        }
+        if let Some((_, end)) = stage.load.ended().first() {
+            let count = stage.load.ended().len();
+            measurement.notes.push(format!("{count} connections were ended by the server: {end}"));
+        }
+        self.sender.report(measurement);
+        if let Some(usage) = &self.usage {
+            usage.report(stage, measurement);
+        }
+    }
+}
+
+/// Somebody in another room who only pings.
+struct Probe {
+    connection: usize,
+    sender: Sender,
+    answers: Answers,
+    finder: Finder,
+}
+
+impl Probe {
+    fn new(connection: usize, start: Nanos, fanout: &Fanout) -> Self {
+        let schedule = Schedule::new(start, PROBE_RATE, fanout.warmup, fanout.seconds);
+        Self {
+            connection,
+            sender: Sender::new(schedule, connection, 1, Prototype::ping()),
+            answers: Answers::new(schedule),
+            finder: Finder::default(),
+        }
+    }
+
+    fn take(&mut self, payload: &[u8], now: Nanos) {
+        if let Some(stamp) = self.finder.find(payload) {
+            self.answers.take(stamp.sequence, now);
+        }
+    }
+}
