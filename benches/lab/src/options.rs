@@ -35,7 +35,7 @@ How much (each scenario has its own defaults; N,N is one step after the other)
   --rounds N            rounds, servers taking turns in each (3)
   --seconds S           what is measured, after --warmup S (1)
   --rate N              messages a second
-  --bytes N             bytes of a text (128)
+  --bytes N             bytes of a text (128; stalled: 1000)
   --idle N,N            idle-latency: idle connections (0,1000,10000,max)
   --idle-per-room N     idle-latency: how many of them share a room (100)
   --keepalive           idle-latency: the server may send pings of its own
@@ -90,7 +90,7 @@ pub struct Options {
     pub seconds: Option<f64>,
     pub warmup: f64,
     pub rate: Option<u32>,
-    pub bytes: usize,
+    pub bytes: Option<usize>,
     pub idle: Option<Vec<usize>>,
     pub idle_per_room: usize,
     pub keepalive: bool,
@@ -134,7 +134,7 @@ fn parse(mut parser: lexopt::Parser, descriptors: u64) -> Result<Options, lexopt
         seconds: None,
         warmup: 1.0,
         rate: None,
-        bytes: 128,
+        bytes: None,
         idle: None,
         idle_per_room: 100,
         keepalive: false,
@@ -168,7 +168,8 @@ fn parse(mut parser: lexopt::Parser, descriptors: u64) -> Result<Options, lexopt
                 options.rate = Some(at_least(1, parser.value()?.parse()?, "--rate")? as u32);
             }
             Long("bytes") => {
-                options.bytes = at_least(STAMP_BYTES, parser.value()?.parse()?, "--bytes")?;
+                let bytes = at_least(STAMP_BYTES, parser.value()?.parse()?, "--bytes")?;
+                options.bytes = Some(bytes);
             }
             Long("idle") => options.idle = Some(list(&parser.value()?.string()?, connections_max)?),
             Long("idle-per-room") => {

@@ -105,8 +105,14 @@ impl Connection {
     }
 
     /// Reads until the socket is empty and tells `seen` of each data frame and pong. Pings are
-    /// answered. `buffer` is anybody's; it limits how long a frame may be.
-    pub fn read(&mut self, buffer: &mut [u8], mut seen: impl FnMut(Frame<'_>)) -> Reading {
+    /// answered. `buffer` is anybody's; it limits how long a frame may be. A read that does not fill
+    /// it has emptied the socket (epoll(7)), so one is enough, unless the end is there to be found.
+    pub fn read(
+        &mut self,
+        is_ending: bool,
+        buffer: &mut [u8],
+        mut seen: impl FnMut(Frame<'_>),
+    ) -> Reading {
         let mut reading = Reading::Goes;
         loop {
             let held = self.rest.len();
@@ -124,8 +130,7 @@ impl Connection {
             if self.is_open() && !was_open {
                 reading = Reading::Opened;
             }
-            // A read that does not fill the buffer has emptied the socket (epoll(7)).
-            if held + length < buffer.len() {
+            if held + length < buffer.len() && !is_ending {
                 return reading;
             }
             if self.rest.len() == buffer.len() {
@@ -241,7 +246,8 @@ mod tests {
             let mut has_opened = false;
             for part in [&all[..split], &all[split..]] {
                 server.write_all(part).unwrap();
-                last = connection.read(&mut buffer, |frame| texts.push(frame.payload.to_vec()));
+                last =
+                    connection.read(false, &mut buffer, |frame| texts.push(frame.payload.to_vec()));
                 has_opened |=
                     last == Reading::Opened || connection.is_open() || connection.has_ended();
             }

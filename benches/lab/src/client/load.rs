@@ -46,7 +46,7 @@ const SETTLING_MAX: Nanos = 120 * SECOND;
 /// What a connection that never reads lets the kernel hold for it: as little as it will, as an
 /// Ethernet segment and not as loopback's 64 KiB, or seconds would pass before anybody noticed.
 const DEAF_SEGMENT_BYTES: u32 = 1_448;
-const DEAF_BUFFER_BYTES: usize = 4_096;
+const DEAF_BUFFER_BYTES: usize = 16 * 1024;
 
 /// The token of the urgent connections' epoll instance within the first one.
 const URGENT: u64 = u64::MAX;
@@ -339,13 +339,13 @@ impl Load {
             self.ended.push((number, end));
             return;
         }
-        if !flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR)
-        {
+        let is_ending = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        if !is_ending && !flags.contains(EventFlags::IN) {
             return;
         }
         let started = self.started;
         let mut read_at = None;
-        let reading = connection.read(&mut self.buffer, |frame| {
+        let reading = connection.read(is_ending, &mut self.buffer, |frame| {
             let now = *read_at.get_or_insert_with(|| started.elapsed().as_nanos() as Nanos);
             seen(number, frame, now);
         });

@@ -24,25 +24,30 @@ impl Unit {
         }
     }
 
-    /// A value to be read by people: three digits, and the prefix of `like` for both.
+    /// A value to be read by people.
     pub fn write(self, value: f64) -> String {
-        let (scaled, suffix) = match self {
-            Self::Nanos => scale(value, &[(1e9, " s"), (1e6, " ms"), (1e3, " µs")], " ns"),
-            Self::Bytes => scale(value, &[(1048576.0, " MiB"), (10240.0, "")], " B"),
-            Self::Count | Self::PerSecond => scale(value, &[(1e6, " M"), (1e4, "")], ""),
-            Self::Percent => (value, " %"),
-        };
-        match suffix {
-            "" if self == Self::Bytes => format!("{} KiB", digits(value / 1024.0)),
-            "" if value >= 1e4 => format!("{} k", digits(value / 1e3)),
-            _ => format!("{}{suffix}", digits(scaled)),
-        }
+        let (divisor, suffix) = self.prefix(value);
+        format!("{}{suffix}", digits(value / divisor))
     }
-}
 
-fn scale(value: f64, prefixes: &[(f64, &'static str)], none: &'static str) -> (f64, &'static str) {
-    let prefix = prefixes.iter().find(|(least, _)| value.abs() >= *least);
-    prefix.map_or((value, none), |(least, suffix)| (value / least, *suffix))
+    /// A value and the least and the most that it was, with one prefix for all three.
+    pub fn write_spread(self, value: f64, least: f64, most: f64) -> String {
+        let (divisor, suffix) = self.prefix(value);
+        let [value, least, most] = [value, least, most].map(|value| digits(value / divisor));
+        format!("{value}{suffix} ({least} to {most})")
+    }
+
+    /// What a value is divided by, and what the result is called.
+    fn prefix(self, value: f64) -> (f64, &'static str) {
+        let prefixes: &[(f64, &str)] = match self {
+            Self::Nanos => &[(1e9, " s"), (1e6, " ms"), (1e3, " µs"), (1.0, " ns")],
+            Self::Bytes => &[(1048576.0, " MiB"), (1024.0, " KiB"), (1.0, " B")],
+            Self::Count | Self::PerSecond => &[(1e6, " M"), (1e3, " k"), (1.0, "")],
+            Self::Percent => &[(1.0, " %")],
+        };
+        let fits = |(divisor, _): &&(f64, &str)| value.abs() >= *divisor;
+        *prefixes.iter().find(fits).unwrap_or(&prefixes[prefixes.len() - 1])
+    }
 }
 
 /// Three digits where that many say something.
@@ -118,6 +123,7 @@ mod tests {
             (Unit::Nanos, 12_340_000.0, "12.3 ms"),
             (Unit::Nanos, 2e9, "2.00 s"),
             (Unit::Bytes, 320.0, "320 B"),
+            (Unit::Bytes, 1_023.0, "1023 B"),
             (Unit::Bytes, 138_000.0, "135 KiB"),
             (Unit::Bytes, 3.0 * 1048576.0, "3.00 MiB"),
             (Unit::Count, 0.0, "0"),
@@ -127,6 +133,7 @@ mod tests {
         ] {
             assert_eq!(unit.write(value), text);
         }
+        assert_eq!(Unit::Nanos.write_spread(1e6, 950_000.0, 2e6), "1.00 ms (0.95 to 2.00)");
     }
 
     #[test]

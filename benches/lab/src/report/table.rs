@@ -57,7 +57,7 @@ fn value(unit: Unit, spread: Option<Spread>) -> String {
     if least == most {
         return unit.write(median);
     }
-    format!("{} ({} to {})", unit.write(median), unit.write(least), unit.write(most))
+    unit.write_spread(median, least, most)
 }
 
 fn ratio(Spread { median, least, most }: &Spread) -> String {

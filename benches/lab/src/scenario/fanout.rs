@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 
 use super::open_loop::{Answers, LEAD, PATIENCE, Sender};
-use super::{Stage, Step, Usage};
+use super::{Stage, Step, TEXT_BYTES, Usage};
 use crate::client::frame::{PONG, Prototype, TEXT};
 use crate::client::{Finder, Join, Nanos, Schedule};
 use crate::options::Options;
@@ -31,7 +31,7 @@ pub fn steps(options: &Options) -> Vec<Box<dyn Step>> {
             receivers: *receivers,
             stalled: 0,
             rate: options.rate.unwrap_or(50),
-            bytes: options.bytes,
+            bytes: options.bytes.unwrap_or(TEXT_BYTES),
             warmup: options.warmup,
             seconds: options.seconds.unwrap_or(options.pick(10.0, 0.5)),
             has_probe: options.probe,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::open_loop::{Answers, LEAD, PATIENCE, Sender};
-use super::{Stage, Step, Usage, seconds};
+use super::{Stage, Step, TEXT_BYTES, Usage, seconds};
 use crate::client::frame::{PONG, Prototype, TEXT};
 use crate::client::{Finder, Join, SECOND, Schedule, Stamp};
 use crate::options::Options;
@@ -31,7 +31,7 @@ pub fn steps(options: &Options) -> Vec<Box<dyn Step>> {
             idle: *idle,
             idle_per_room: options.idle_per_room,
             rate: options.rate.unwrap_or(1_000),
-            bytes: options.bytes,
+            bytes: options.bytes.unwrap_or(TEXT_BYTES),
             warmup: options.warmup,
             seconds: options.seconds.unwrap_or(options.pick(5.0, 0.5)),
             idle_seconds: options.pick(10.0, 0.5),

@@ -13,6 +13,9 @@ use crate::process::Process;
 use crate::report::{Measurement, Unit};
 use crate::server::{Demands, Server};
 
+/// Bytes of a text where nothing else is asked for: two lines of a chat.
+const TEXT_BYTES: usize = 128;
+
 /// Above this the load side had hardly a rest, and what it says of latencies and rates is its own.
 const BUSY_PERCENT_MAX: f64 = 90.0;
 

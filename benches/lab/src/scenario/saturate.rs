@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Stage, Step, Usage, seconds};
+use super::{Stage, Step, TEXT_BYTES, Usage, seconds};
 use crate::client::frame::TEXT;
 use crate::client::{Finder, Join, Nanos, SECOND, Stamp};
 use crate::options::Options;
@@ -29,7 +29,7 @@ pub fn steps(options: &Options) -> Vec<Box<dyn Step>> {
             receivers: receivers.max(senders),
             senders,
             outstanding: options.outstanding.unwrap_or(outstanding),
-            bytes: options.bytes,
+            bytes: options.bytes.unwrap_or(TEXT_BYTES),
             warmup: options.warmup,
             seconds: options.seconds.unwrap_or(options.pick(5.0, 0.5)),
         })

@@ -20,7 +20,7 @@ pub fn steps(options: &Options) -> Vec<Box<dyn Step>> {
             receivers: *receivers,
             stalled: options.stalled.unwrap_or(options.pick(100, 5)),
             rate: options.rate.unwrap_or(200),
-            bytes: options.bytes,
+            bytes: options.bytes.unwrap_or(1_000),
             warmup: options.warmup,
             seconds: options.seconds.unwrap_or(options.pick(10.0, 1.0)),
             has_probe: options.probe,
@@ -54,9 +54,9 @@ impl Step for Stalled {
         let ended = &stage.load.ended()[heard..];
         let dropped = ended.iter().filter(|(_, end)| *end == End::Close(TOO_SLOW)).count();
         measurement.add("stalled: dropped with 1013", Unit::Count, dropped as f64);
-        measurement.add("stalled: ended otherwise", Unit::Count, (ended.len() - dropped) as f64);
+        measurement.add("stalled: dropped without", Unit::Count, (ended.len() - dropped) as f64);
         let kept = self.0.stalled - ended.len();
-        measurement.add("stalled: still waited for", Unit::Count, kept as f64);
+        measurement.add("stalled: still members", Unit::Count, kept as f64);
         Ok(measurement)
     }
 }

@@ -1,6 +1,6 @@
 //! Everybody comes at once, to a room with a full history, as after a restart of the network.
 
-use super::{Stage, Step, Usage};
+use super::{Stage, Step, TEXT_BYTES, Usage};
 use crate::client::frame::TEXT;
 use crate::client::{Finder, Join, Nanos, SECOND, Stamp};
 use crate::options::Options;
@@ -22,7 +22,11 @@ struct Storm {
 
 pub fn steps(options: &Options) -> Vec<Box<dyn Step>> {
     let joins = options.joins.unwrap_or(options.pick(2_000, 50));
-    vec![Box::new(Storm { joins, history: options.history, bytes: options.bytes })]
+    vec![Box::new(Storm {
+        joins,
+        history: options.history,
+        bytes: options.bytes.unwrap_or(TEXT_BYTES),
+    })]
 }
 
 impl Step for Storm {
