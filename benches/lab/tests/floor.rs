@@ -1,68 +1,23 @@
 //! The floor does what it is compared for, and a client of another make finds nothing wrong with it.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+mod server;
+
+use std::io::{ErrorKind, Read, Write};
+use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tungstenite::{Message, WebSocket, client};
+use server::{Server, hear, say};
+use tungstenite::Message;
 
-/// What a test waits for comes within this time, or does not come.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A floor of a test's own.
-struct Floor {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Floor {
-    fn start() -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_floor"))
-            .arg("127.0.0.1:0")
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the floor starts");
-        let mut line = String::new();
-        let stderr = process.stderr.take().expect("a pipe");
-        BufReader::new(stderr).read_line(&mut line).expect("a line");
-        let address = line.trim().strip_prefix("floor: listening on ").expect("its address");
-        Self { address: address.parse().expect("an address"), process }
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).expect("it accepts");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        stream.set_nodelay(true).expect("no delay");
-        stream
-    }
-
-    fn join(&self, room: &str) -> WebSocket<TcpStream> {
-        let url = format!("ws://{}/chat?username=somebody&room={room}", self.address);
-        client(url, self.connect()).expect("the upgrade").0
-    }
-}
-
-impl Drop for Floor {
-    fn drop(&mut self) {
-        self.process.kill().expect("it runs until it is ended");
-        self.process.wait().expect("it ends");
-    }
-}
-
-fn say(client: &mut WebSocket<TcpStream>, text: &str) {
-    client.send(Message::text(text)).expect("sent");
-}
-
-fn hear(client: &mut WebSocket<TcpStream>) -> String {
-    client.read().expect("a message").into_text().expect("text").to_string()
+fn start() -> Server {
+    Server::start(Command::new(env!("CARGO_BIN_EXE_floor")).arg("127.0.0.1:0"))
 }
 
 #[test]
 fn everybody_in_the_room_hears_it_and_nobody_else() {
-    let floor = Floor::start();
-    let [mut alice, mut bob, mut carol] = ["red", "red", "blue"].map(|room| floor.join(room));
+    let floor = start();
+    let [mut alice, mut bob, mut carol] =
+        ["red", "red", "blue"].map(|room| floor.join("somebody", room));
     say(&mut alice, "to the red ones");
     say(&mut carol, "to the blue ones");
     assert_eq!(hear(&mut alice), "to the red ones");
@@ -72,8 +27,8 @@ fn everybody_in_the_room_hears_it_and_nobody_else() {
 
 #[test]
 fn a_frame_of_each_length_comes_through_unchanged() {
-    let floor = Floor::start();
-    let mut alice = floor.join("lengths");
+    let floor = start();
+    let mut alice = floor.join("somebody", "lengths");
     for length in [0, 1, 125, 126, 65_535, 65_536, 300_000] {
         let text: String = ('a'..='z').cycle().take(length).collect();
         say(&mut alice, &text);
@@ -83,8 +38,8 @@ fn a_frame_of_each_length_comes_through_unchanged() {
 
 #[test]
 fn a_ping_is_answered_and_a_close_as_well() {
-    let floor = Floor::start();
-    let mut alice = floor.join("");
+    let floor = start();
+    let mut alice = floor.join("somebody", "");
     alice.send(Message::Ping("are you there?".into())).expect("sent");
     assert_eq!(alice.read().expect("a message"), Message::Pong("are you there?".into()));
     alice.close(None).expect("sent");
@@ -93,20 +48,20 @@ fn a_ping_is_answered_and_a_close_as_well() {
 
 #[test]
 fn a_newcomer_gets_the_last_hundred_and_what_comes_then() {
-    let floor = Floor::start();
-    let mut alice = floor.join("history");
+    let floor = start();
+    let mut alice = floor.join("somebody", "history");
     for number in 0..250 {
         say(&mut alice, &number.to_string());
     }
     (0..250).for_each(|number| assert_eq!(hear(&mut alice), number.to_string()));
-    let mut bob = floor.join("history");
+    let mut bob = floor.join("somebody", "history");
     say(&mut alice, "250");
     (150..=250).for_each(|number| assert_eq!(hear(&mut bob), number.to_string()));
 }
 
 #[test]
 fn a_request_and_a_frame_may_come_byte_by_byte() {
-    let floor = Floor::start();
+    let floor = start();
     let mut stream = floor.connect();
     let request = b"GET /chat?username=a&room=b HTTP/1.1\r\nHost: floor\r\nConnection: Upgrade\r\n\
         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -125,9 +80,9 @@ fn a_request_and_a_frame_may_come_byte_by_byte() {
 
 #[test]
 fn a_slow_reader_gets_all_of_it_in_the_end() {
-    let floor = Floor::start();
-    let mut slow = floor.join("slow");
-    let mut alice = floor.join("slow");
+    let floor = start();
+    let mut slow = floor.join("somebody", "slow");
+    let mut alice = floor.join("somebody", "slow");
     let text = "x".repeat(200_000);
     for _ in 0..200 {
         say(&mut alice, &text);
@@ -138,11 +93,11 @@ fn a_slow_reader_gets_all_of_it_in_the_end() {
 
 #[test]
 fn who_sends_what_the_floor_does_not_speak_is_dropped_and_the_others_stay() {
-    let floor = Floor::start();
-    let mut alice = floor.join("");
+    let floor = start();
+    let mut alice = floor.join("somebody", "");
     let bad: [&[u8]; 3] = [b"\x81\x02hi", b"\x01\x82\0\0\0\0hi", b"\x83\x80\0\0\0\0"];
     for bytes in bad {
-        let mut mallory = floor.join("").get_ref().try_clone().expect("the socket");
+        let mut mallory = floor.join("somebody", "").get_ref().try_clone().expect("the socket");
         mallory.write_all(bytes).expect("written");
         let end = mallory.read(&mut [0; 16]).or_else(|error| match error.kind() {
             ErrorKind::ConnectionReset => Ok(0),
@@ -158,11 +113,11 @@ fn who_sends_what_the_floor_does_not_speak_is_dropped_and_the_others_stay() {
 fn a_thousand_hear_once_what_one_of_them_says() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("descriptors");
-    let floor = Floor::start();
-    let mut clients: Vec<_> = (0..1000).map(|_| floor.join("crowd")).collect();
+    let floor = start();
+    let mut clients: Vec<_> = (0..1000).map(|_| floor.join("somebody", "crowd")).collect();
     // The first half leaves and as many come, so that slots are given a second time.
     clients.drain(..500);
-    clients.extend((0..500).map(|_| floor.join("crowd")));
+    clients.extend((0..500).map(|_| floor.join("somebody", "crowd")));
     for text in ["once", "and no more than once"] {
         say(&mut clients[0], text);
         clients.iter_mut().for_each(|client| assert_eq!(hear(client), text));

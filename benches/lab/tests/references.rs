@@ -1,0 +1,76 @@
+//! Each reference speaks the dialect that the instrument speaks to it. Once they are installed:
+//!
+//!     references/install && cargo test --test references -- --ignored
+
+mod server;
+
+use std::net::TcpListener;
+use std::process::Command;
+
+use server::{Server, hear, say};
+use tungstenite::Message;
+
+/// Messages in one go, more than a turn brings.
+const MESSAGES: usize = 5000;
+
+fn start(name: &str) -> Server {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let address = free.expect("a free port").to_string();
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/references/run");
+    Server::start(Command::new(program).args([name, &address]))
+}
+
+/// `has_names` is false where the payload comes back as it is.
+fn converses(name: &str, has_names: bool) {
+    let server = start(name);
+    let [mut alice, mut bob] = ["alice", "bob"].map(|name| server.join(name, "red"));
+    let mut carol = server.join("carol", "blue");
+    let said = |text: &str| format!(r#"{{"type":"chatMessage","payload":{{"message":"{text}"}}}}"#);
+    let heard = |name: &str, text: &str| match has_names {
+        true => said(text).replace(r#"{"message""#, &format!(r#"{{"username":"{name}","message""#)),
+        false => said(text),
+    };
+
+    alice.send(Message::Ping("are you there?".into())).expect("sent");
+    assert_eq!(alice.read().expect("a message"), Message::Pong("are you there?".into()));
+
+    say(&mut carol, &said("to the blue ones"));
+    assert_eq!(hear(&mut carol), heard("carol", "to the blue ones"));
+
+    for number in 0..MESSAGES {
+        say(&mut alice, &said(&number.to_string()));
+    }
+    for number in 0..MESSAGES {
+        let expected = heard("alice", &number.to_string());
+        assert_eq!(hear(&mut alice), expected);
+        assert_eq!(hear(&mut bob), expected);
+    }
+
+    drop(alice);
+    say(&mut bob, &said("alone"));
+    assert_eq!(hear(&mut bob), heard("bob", "alone"));
+}
+
+#[test]
+#[ignore = "references/install nchan"]
+fn nchan() {
+    converses("nchan", false);
+}
+
+#[test]
+#[ignore = "references/install ws"]
+fn ws() {
+    converses("ws", true);
+}
+
+#[test]
+#[ignore = "references/install ws"]
+fn ws_plain() {
+    converses("ws-plain", true);
+}
+
+#[test]
+#[ignore = "references/install bun"]
+fn bun() {
+    converses("bun", true);
+}
