@@ -13,6 +13,9 @@ use tungstenite::Message;
 /// Messages in one go, more than a turn brings.
 const MESSAGES: usize = 5000;
 
+/// Messages that a newcomer gets.
+const HISTORY: usize = 100;
+
 fn start(name: &str) -> Server {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let address = free.expect("a free port").to_string();
@@ -46,9 +49,15 @@ fn converses(name: &str, has_names: bool) {
         assert_eq!(hear(&mut bob), expected);
     }
 
+    let mut dave = server.join("dave", "red");
+    for number in MESSAGES - HISTORY..MESSAGES {
+        assert_eq!(hear(&mut dave), heard("alice", &number.to_string()));
+    }
+
     drop(alice);
-    say(&mut bob, &said("alone"));
-    assert_eq!(hear(&mut bob), heard("bob", "alone"));
+    say(&mut bob, &said("who is left?"));
+    assert_eq!(hear(&mut bob), heard("bob", "who is left?"));
+    assert_eq!(hear(&mut dave), heard("bob", "who is left?"));
 }
 
 #[test]

@@ -1,7 +1,16 @@
-// A chat room on Bun, with uWebSockets' publish and subscribe inside: bun server.js ADDRESS
+// A chat on Bun, with uWebSockets' publish and subscribe inside: bun server.js ADDRESS
+
+const HISTORY = 100;
 
 const address = process.argv[2];
 const [hostname, port] = address.split(':');
+/** The last messages, by room. */
+const histories = new Map();
+
+function historyOf(room) {
+  if (!histories.has(room)) histories.set(room, []);
+  return histories.get(room);
+}
 
 const server = Bun.serve({
   hostname,
@@ -15,17 +24,22 @@ const server = Bun.serve({
   },
   websocket: {
     perMessageDeflate: false,
-    // As long as there is: a reader that falls behind is not what is compared.
+    // As far as it goes: a reader that falls behind is not what is compared.
     backpressureLimit: 2 ** 30,
     idleTimeout: 0,
     sendPings: false,
     open(socket) {
+      for (const text of historyOf(socket.data.room)) socket.send(text);
       socket.subscribe(socket.data.room);
     },
-    message(socket, text) {
+    message(socket, received) {
       const { username, room } = socket.data;
-      const { message } = JSON.parse(text).payload;
-      server.publish(room, JSON.stringify({ type: 'chatMessage', payload: { username, message } }));
+      const { message } = JSON.parse(received).payload;
+      const text = JSON.stringify({ type: 'chatMessage', payload: { username, message } });
+      const history = historyOf(room);
+      history.push(text);
+      if (history.length > HISTORY) history.shift();
+      server.publish(room, text);
     },
   },
 });

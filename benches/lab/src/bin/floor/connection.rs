@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::mem;
 use std::os::fd::OwnedFd;
 
-use rustix::io::{Errno, write};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
 
 pub struct Connection {
     pub socket: OwnedFd,
@@ -73,7 +74,7 @@ impl Connection {
 
 /// How many bytes the socket takes. A broken one takes them all: epoll tells of its end.
 fn write_some(socket: &OwnedFd, bytes: &[u8]) -> usize {
-    match write(socket, bytes) {
+    match send(socket, bytes, SendFlags::NOSIGNAL) {
         Ok(sent) => sent,
         Err(Errno::AGAIN) => 0,
         Err(_) => bytes.len(),
