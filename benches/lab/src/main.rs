@@ -49,6 +49,8 @@ struct Lab<'o> {
     cores: Option<Cores>,
     waiting: Waiting,
     lines: Option<Lines>,
+    /// What a plot says of where it comes from.
+    machine: String,
     summaries: Vec<Summary>,
 }
 
@@ -87,7 +89,8 @@ impl<'o> Lab<'o> {
         if let Some(folder) = &options.hgrm {
             fs::create_dir_all(folder).map_err(|error| format!("--hgrm {folder}: {error}"))?;
         }
-        Ok(Self { options, cores, waiting, lines, summaries: Vec::new() })
+        let machine = format!("{}, {}.", machine.cpu, machine.kernel);
+        Ok(Self { options, cores, waiting, lines, machine, summaries: Vec::new() })
     }
 
     fn run(&mut self) -> Result<(), String> {
@@ -97,8 +100,8 @@ impl<'o> Lab<'o> {
             }
         }
         if let Some(path) = &self.options.svg {
-            let plot =
-                draw(&self.summaries).ok_or("--svg: idle-latency gives the points of the plot")?;
+            let plot = draw(&self.summaries, &self.machine)
+                .ok_or("--svg: idle-latency gives the points of the plot")?;
             fs::write(path, plot).map_err(|error| format!("--svg {path}: {error}"))?;
         }
         Ok(())
@@ -119,7 +122,10 @@ impl<'o> Lab<'o> {
         let title = step.title();
         let servers: Vec<String> =
             self.options.contenders.iter().map(|contender| contender.name.clone()).collect();
-        let summary = Summary::new(scenario.name(), title.clone(), &servers, &runs);
+        let summary = Summary {
+            connections: step.connections(),
+            ..Summary::new(scenario.name(), title.clone(), &servers, &runs)
+        };
         print_summary(&summary);
         self.write_lines(&title, &runs, &summary).map_err(|error| format!("--json: {error}"))?;
         if let Some(folder) = &self.options.hgrm {

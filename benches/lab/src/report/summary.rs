@@ -45,6 +45,8 @@ pub struct Row {
 pub struct Summary {
     pub scenario: &'static str,
     pub step: String,
+    /// Idle connections, where the step is one of many with more and more of them.
+    pub connections: Option<usize>,
     pub servers: Vec<String>,
     /// Which of the servers the others are compared with.
     pub reference: Option<usize>,
@@ -77,7 +79,13 @@ impl Summary {
             Row { name, unit, spreads, ratios }
         });
         let rows = rows.collect();
-        Self { scenario, step, servers: servers.to_vec(), reference, rows, notes: notes(runs) }
+        let (servers, notes) = (servers.to_vec(), notes(runs));
+        Self { scenario, step, connections: None, servers, reference, rows, notes }
+    }
+
+    /// A figure of one server.
+    pub fn spread(&self, name: &str, server: usize) -> Option<Spread> {
+        self.rows.iter().find(|row| row.name == name)?.spreads[server]
     }
 }
 

@@ -54,6 +54,10 @@ impl Step for IdleLatency {
         self.idle.to_string()
     }
 
+    fn connections(&self) -> Option<usize> {
+        Some(self.idle)
+    }
+
     fn demands(&self) -> Demands {
         Demands { keepalive: self.keepalive }
     }

@@ -30,6 +30,11 @@ pub trait Step {
     /// The same, as a part of a file's name.
     fn slug(&self) -> String;
 
+    /// How many are idle, where the step is a point of a plot of that.
+    fn connections(&self) -> Option<usize> {
+        None
+    }
+
     /// What is asked of the server.
     fn demands(&self) -> Demands {
         Demands { keepalive: false }
