@@ -20,7 +20,7 @@ impl Cores {
     pub fn choose() -> Option<Self> {
         let allowed = sched_getaffinity(None).ok()?;
         let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
-        let (load, server) = (cores.next()?, cores.last()?);
+        let (load, server) = (cores.next()?, cores.next_back()?);
         Some(Self { server, load })
     }
 

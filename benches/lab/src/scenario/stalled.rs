@@ -6,8 +6,8 @@ use crate::client::{End, Nanos, SECOND};
 use crate::options::Options;
 use crate::report::{Measurement, Unit};
 
-/// How long those who never read may take to hear what was kept for them, once they do.
-const HEARING_MAX: Nanos = 10 * SECOND;
+/// Once those who never read do: silence that says that they have heard what was kept for them.
+const HEARING_PAUSE: Nanos = 2 * SECOND;
 
 /// "Try Again Later" (IANA's registry of WebSocket close codes): read too slowly.
 const TOO_SLOW: u16 = 1013;
@@ -47,9 +47,12 @@ impl Step for Stalled {
         // Only now they read, to find out how the server has dealt with them.
         let heard = stage.load.ended().len();
         stage.load.listen_to_the_deaf().map_err(|error| error.to_string())?;
-        let deadline = stage.load.now() + HEARING_MAX;
-        while stage.load.ended().len() < heard + self.0.stalled && stage.load.now() < deadline {
-            stage.load.turn_unseen(deadline)?;
+        let mut last_at = stage.load.now();
+        while stage.load.ended().len() < heard + self.0.stalled
+            && stage.load.now() < last_at + HEARING_PAUSE
+        {
+            let turned = stage.load.turn(last_at + HEARING_PAUSE, &mut |_, _, now| last_at = now);
+            turned.map_err(|error| error.to_string())?;
         }
         let ended = &stage.load.ended()[heard..];
         let dropped = ended.iter().filter(|(_, end)| *end == End::Close(TOO_SLOW)).count();

@@ -45,22 +45,10 @@ impl Step for Storm {
         let mut arrivals = Arrivals::new(self, stage);
         let mut started = 0;
         while arrivals.complete < self.joins && stage.load.now() < arrivals.since + PATIENCE {
-            for index in started..self.joins.min(started + JOINS_PER_LOOK) {
-                let target = &stage.server.target;
-                let connected =
-                    stage.load.connect(target, &format!("sailor{index:05}"), ROOM, Join::Usual);
-                connected.map_err(|error| format!("join {index} could not be started: {error}"))?;
-                started = index + 1;
-            }
-            let now = stage.load.now();
-            let until = if started < self.joins { now } else { now + SECOND / 10 };
-            let turned = stage.load.turn(until, &mut |connection, frame, now| {
-                if frame.opcode == TEXT {
-                    arrivals.take(connection, frame.payload, now);
-                }
-            });
-            turned.map_err(|error| error.to_string())?;
-            stage.load.expect_all_alive()?;
+            let next = self.joins.min(started + JOINS_PER_LOOK);
+            (started..next).try_for_each(|index| self.join(index, stage))?;
+            started = next;
+            arrivals.look(stage, started < self.joins)?;
         }
         if arrivals.complete < self.joins {
             return Err(format!(
@@ -81,6 +69,13 @@ impl Step for Storm {
 }
 
 impl Storm {
+    fn join(&self, index: usize, stage: &mut Stage<'_>) -> Result<(), String> {
+        let (target, name) = (&stage.server.target, format!("sailor{index:05}"));
+        let joined = stage.load.connect(target, &name, ROOM, Join::Usual);
+        joined.map_err(|error| format!("join {index} could not be started: {error}"))?;
+        Ok(())
+    }
+
     /// Somebody who stays says as much as is remembered, and hears it.
     fn fill_history(&self, stage: &mut Stage<'_>) -> Result<(), String> {
         let target = &stage.server.target;
@@ -132,6 +127,18 @@ impl Arrivals {
             complete: 0,
             latencies: histogram(),
         }
+    }
+
+    /// Takes in what has come; waits for it where nothing else is to be done.
+    fn look(&mut self, stage: &mut Stage<'_>, in_haste: bool) -> Result<(), String> {
+        let until = stage.load.now() + if in_haste { 0 } else { SECOND / 10 };
+        let turned = stage.load.turn(until, &mut |connection, frame, now| {
+            if frame.opcode == TEXT {
+                self.take(connection, frame.payload, now);
+            }
+        });
+        turned.map_err(|error| error.to_string())?;
+        stage.load.expect_all_alive()
     }
 
     fn take(&mut self, connection: usize, payload: &[u8], now: Nanos) {
