@@ -13,6 +13,8 @@ use tungstenite::Message;
 /// Messages in one go, more than a turn brings.
 const MESSAGES: usize = 5000;
 
+const PINGS: usize = 500;
+
 /// Messages that a newcomer gets.
 const HISTORY: usize = 100;
 
@@ -34,8 +36,15 @@ fn converses(name: &str, has_names: bool) {
         false => said(text),
     };
 
-    alice.send(Message::Ping("are you there?".into())).expect("sent");
-    assert_eq!(alice.read().expect("a message"), Message::Pong("are you there?".into()));
+    // In one go, as they come from a load that the machine has kept waiting.
+    let number = |number: usize| number.to_string().into();
+    for ping in 0..PINGS {
+        alice.write(Message::Ping(number(ping))).expect("queued");
+    }
+    alice.flush().expect("sent");
+    for pong in 0..PINGS {
+        assert_eq!(alice.read().expect("a message"), Message::Pong(number(pong)));
+    }
 
     say(&mut carol, &said("to the blue ones"));
     assert_eq!(hear(&mut carol), heard("carol", "to the blue ones"));

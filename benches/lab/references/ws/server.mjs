@@ -69,6 +69,8 @@ const server = new WebSocketServer({
   path: '/chat',
   perMessageDeflate: false,
   skipUTF8Validation: true,
+  // Otherwise a load that was late, and sends 60 pings in one go, is dropped.
+  maxPendingAutoPongs: 0,
 });
 
 server.on('connection', (member, request) => {
