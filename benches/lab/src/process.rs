@@ -10,11 +10,6 @@ const PAGE_BYTES: u64 = 4096;
 pub struct Process(pub u32);
 
 impl Process {
-    /// The one that this is compiled into.
-    pub fn this() -> Self {
-        Self(std::process::id())
-    }
-
     /// Nanoseconds on a processor so far, in user space and kernel.
     pub fn cpu_nanos(self) -> u64 {
         self.tasks(|task| numbers(&read(&format!("{task}/schedstat"))?).next())
@@ -78,6 +73,11 @@ pub fn tcp_queue_bytes() -> u64 {
     pages.and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * PAGE_BYTES
 }
 
+/// Nanoseconds that this thread was ready and did not get a processor.
+pub fn own_wait_nanos() -> u64 {
+    read("/proc/thread-self/schedstat").and_then(|text| numbers(&text).nth(1)).unwrap_or(0)
+}
+
 fn read(path: &str) -> Option<String> {
     fs::read_to_string(path).ok()
 }
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_process_is_seen_at_work() {
-        let this = Process::this();
+        let this = Process(std::process::id());
         let before = this.cpu_nanos();
         let mut sum = 0_u64;
         while this.cpu_nanos() < before + 20_000_000 {
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn children_count() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        assert!(Process::this().tree().contains(&child.id()));
+        assert!(Process(std::process::id()).tree().contains(&child.id()));
         child.kill().unwrap();
         child.wait().unwrap();
     }

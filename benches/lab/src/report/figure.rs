@@ -53,7 +53,7 @@ impl Unit {
 /// Three digits where that many say something.
 fn digits(value: f64) -> String {
     match value.abs() {
-        0.0 => "0".into(),
+        whole if whole < 1000.0 && whole.fract() == 0.0 => format!("{value:.0}"),
         large if large >= 99.95 => format!("{value:.0}"),
         middle if middle >= 9.995 => format!("{value:.1}"),
         _ => format!("{value:.2}"),

@@ -51,8 +51,8 @@ pub struct Summary {
     /// Which of the servers the others are compared with.
     pub reference: Option<usize>,
     pub rows: Vec<Row>,
-    /// Said by any run, once each.
-    pub notes: Vec<String>,
+    /// What runs have said, each with the servers that it was said of.
+    pub notes: Vec<(String, Vec<String>)>,
 }
 
 impl Summary {
@@ -118,13 +118,14 @@ fn ratios(of: &[(usize, f64)], to: &[(usize, f64)]) -> Vec<f64> {
     of.iter().filter_map(pair).collect()
 }
 
-fn notes(runs: &[Run]) -> Vec<String> {
-    let mut notes = Vec::new();
-    for run in runs {
-        for note in &run.measurement.notes {
-            let note = format!("{}: {note}", run.server);
-            if !notes.contains(&note) {
-                notes.push(note);
+fn notes(runs: &[Run]) -> Vec<(String, Vec<String>)> {
+    let mut notes: Vec<(String, Vec<String>)> = Vec::new();
+    for Run { server, measurement, .. } in runs {
+        for note in &measurement.notes {
+            match notes.iter_mut().find(|(known, _)| known == note) {
+                None => notes.push((note.clone(), vec![server.clone()])),
+                Some((_, servers)) if !servers.contains(server) => servers.push(server.clone()),
+                Some(_) => {}
             }
         }
     }
@@ -167,7 +168,7 @@ mod tests {
         assert_eq!(summary.reference, Some(1));
         assert_eq!(row.spreads[0], Some(Spread { median: 13.0, least: 11.0, most: 36.0 }));
         assert_eq!(row.ratios, [Some(Spread { median: 1.2, least: 1.1, most: 1.3 }), None]);
-        assert_eq!(summary.notes, ["hallway: slow", "floor: slow"]);
+        assert_eq!(summary.notes, [("slow".into(), servers.to_vec())]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod storm;
 
 use crate::client::{Load, Nanos, SECOND, Waiting};
 use crate::options::{Options, Scenario};
-use crate::process::Process;
+use crate::process::{Process, own_wait_nanos};
 use crate::report::{Measurement, Unit};
 use crate::server::{Demands, Server};
 
@@ -87,7 +87,7 @@ impl Usage {
             idle: stage.load.idle(),
             server_cpu: stage.server.cpu_nanos(),
             server_waited: stage.server.process.map(Process::waited_nanos),
-            load_waited: Process::this().waited_nanos(),
+            load_waited: own_wait_nanos(),
         }
     }
 
@@ -114,14 +114,14 @@ impl Usage {
             );
         }
         let server = stage.server.process.map(Process::waited_nanos).zip(self.server_waited);
-        let load = Some((Process::this().waited_nanos(), self.load_waited));
+        let load = Some((own_wait_nanos(), self.load_waited));
         for (name, side) in
             [("server waited for its core", server), ("load waited for its core", load)]
         {
             let waited = side.map(|(now, then)| 100.0 * now.saturating_sub(then) as f64 / elapsed);
             measurement.add_known(name, Unit::Percent, waited);
             if waited.is_some_and(|waited| waited > WAITED_PERCENT_MAX) {
-                measurement.notes.push(format!("{name}: others use this machine as well"));
+                measurement.notes.push(format!("{name}: somebody else used it as well"));
             }
         }
     }

@@ -65,8 +65,7 @@ impl Sender {
 
     /// Adds how late the load itself was, which is a part of all latencies.
     pub fn report(&self, measurement: &mut Measurement) {
-        let [(_, p50), _, (_, p99), _, (_, max)] = quantiles(&self.lateness);
-        measurement.add("load late, p50", Unit::Nanos, p50);
+        let [_, _, (_, p99), _, (_, max)] = quantiles(&self.lateness);
         measurement.add("load late, p99", Unit::Nanos, p99);
         measurement.add("load late, max", Unit::Nanos, max);
         if p99 > LATE_NANOS_MAX {

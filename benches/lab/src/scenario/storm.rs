@@ -46,7 +46,7 @@ impl Step for Storm {
         let mut started = 0;
         while arrivals.complete < self.joins && stage.load.now() < arrivals.since + PATIENCE {
             let next = self.joins.min(started + JOINS_PER_LOOK);
-            (started..next).try_for_each(|index| self.join(index, stage))?;
+            (started..next).try_for_each(|index| join(index, stage))?;
             started = next;
             arrivals.look(stage, started < self.joins)?;
         }
@@ -69,13 +69,6 @@ impl Step for Storm {
 }
 
 impl Storm {
-    fn join(&self, index: usize, stage: &mut Stage<'_>) -> Result<(), String> {
-        let (target, name) = (&stage.server.target, format!("sailor{index:05}"));
-        let joined = stage.load.connect(target, &name, ROOM, Join::Usual);
-        joined.map_err(|error| format!("join {index} could not be started: {error}"))?;
-        Ok(())
-    }
-
     /// Somebody who stays says as much as is remembered, and hears it.
     fn fill_history(&self, stage: &mut Stage<'_>) -> Result<(), String> {
         let target = &stage.server.target;
@@ -102,6 +95,13 @@ impl Storm {
         }
         stage.load.settle()
     }
+}
+
+fn join(index: usize, stage: &mut Stage<'_>) -> Result<(), String> {
+    let (target, name) = (&stage.server.target, format!("sailor{index:05}"));
+    let joined = stage.load.connect(target, &name, ROOM, Join::Usual);
+    joined.map_err(|error| format!("join {index} could not be started: {error}"))?;
+    Ok(())
 }
 
 /// Who has how much of the history.
