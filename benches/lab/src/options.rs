@@ -41,6 +41,7 @@ How much (each scenario has its own defaults; N,N is one step after the other)
   --keepalive           idle-latency: the server may send pings of its own
   --receivers N,N       fanout, saturate, stalled: members of the room (1000, 100, 100)
   --probe               fanout, stalled: somebody in another room pings meanwhile
+  --probe-rate N        that many times a second (100)
   --senders N           saturate: how many of them send (32)
   --outstanding N       saturate: messages of each under way (4)
   --joins N             storm: joins at once (2000)
@@ -96,6 +97,7 @@ pub struct Options {
     pub keepalive: bool,
     pub receivers: Option<Vec<usize>>,
     pub probe: bool,
+    pub probe_rate: u32,
     pub senders: Option<usize>,
     pub outstanding: Option<u32>,
     pub joins: Option<usize>,
@@ -140,6 +142,7 @@ fn parse(mut parser: lexopt::Parser, descriptors: u64) -> Result<Options, lexopt
         keepalive: false,
         receivers: None,
         probe: false,
+        probe_rate: 100,
         senders: None,
         outstanding: None,
         joins: None,
@@ -180,6 +183,9 @@ fn parse(mut parser: lexopt::Parser, descriptors: u64) -> Result<Options, lexopt
                 options.receivers = Some(list(&parser.value()?.string()?, connections_max)?);
             }
             Long("probe") => options.probe = true,
+            Long("probe-rate") => {
+                options.probe_rate = at_least(1, parser.value()?.parse()?, "--probe-rate")? as u32;
+            }
             Long("senders") => {
                 options.senders = Some(at_least(1, parser.value()?.parse()?, "--senders")?);
             }

@@ -11,9 +11,6 @@ use crate::report::{Measurement, Unit, histogram};
 
 const ROOM: &str = "crowd";
 
-/// Pings of the lone probe a second: often enough for a p99 within seconds.
-const PROBE_RATE: u32 = 500;
-
 /// How a room is talked to. `stalled` is the same with some who never read.
 pub struct Fanout {
     pub receivers: usize,
@@ -22,7 +19,8 @@ pub struct Fanout {
     pub bytes: usize,
     pub warmup: f64,
     pub seconds: f64,
-    pub has_probe: bool,
+    /// Pings a second of somebody in another room, if there is one.
+    pub probe_rate: Option<u32>,
 }
 
 pub fn steps(options: &Options) -> Vec<Box<dyn Step>> {
@@ -34,7 +32,7 @@ pub fn steps(options: &Options) -> Vec<Box<dyn Step>> {
             bytes: options.bytes.unwrap_or(TEXT_BYTES),
             warmup: options.warmup,
             seconds: options.seconds.unwrap_or(options.pick(10.0, 0.5)),
-            has_probe: options.probe,
+            probe_rate: options.probe.then_some(options.probe_rate),
         })
     };
     let usual = options.pick(vec![1_000], vec![20]);
@@ -44,7 +42,10 @@ pub fn steps(options: &Options) -> Vec<Box<dyn Step>> {
 impl Step for Fanout {
     fn title(&self) -> String {
         let Self { receivers, rate, bytes, seconds, .. } = self;
-        let probe = if self.has_probe { ", and a lone probe in another room" } else { "" };
+        let probe = match self.probe_rate {
+            Some(rate) => format!(", and a lone probe in another room, {rate} pings a second"),
+            None => String::new(),
+        };
         let stalled = match self.stalled {
             0 => String::new(),
             stalled => format!(" and {stalled} who never read"),
@@ -55,7 +56,7 @@ impl Step for Fanout {
     }
 
     fn slug(&self) -> String {
-        let probe = if self.has_probe { "-probe" } else { "" };
+        let probe = if self.probe_rate.is_some() { "-probe" } else { "" };
         format!("{}x{}{probe}", self.receivers, self.rate)
     }
 
@@ -66,8 +67,12 @@ impl Step for Fanout {
         let deaf = |index| (format!("deaf{index:05}"), ROOM.to_owned());
         stage.load.connect_all(target, self.stalled, Join::Deaf, deaf)?;
         let alone = |_| ("probe".to_owned(), "aside".to_owned());
-        let probe =
-            stage.load.connect_all(target, usize::from(self.has_probe), Join::Urgent, alone)?;
+        let probe = stage.load.connect_all(
+            target,
+            usize::from(self.probe_rate.is_some()),
+            Join::Urgent,
+            alone,
+        )?;
         stage.load.settle()?;
 
         let start = stage.load.now() + LEAD;
@@ -75,7 +80,8 @@ impl Step for Fanout {
         let prototype = target.message("member00000", ROOM, self.bytes);
         let sender = Sender::new(schedule, members.start, 0, prototype);
         let mut talk = Talk::new(sender, self.receivers as u32);
-        let mut pings = probe.into_iter().next().map(|probe| Probe::new(probe, start, self));
+        let pings = probe.into_iter().zip(self.probe_rate).next();
+        let mut pings = pings.map(|(probe, rate)| Probe::new(probe, start, rate, self));
         talk.run(stage, &mut pings)?;
 
         let mut measurement = Measurement::default();
@@ -206,8 +212,8 @@ struct Probe {
 }
 
 impl Probe {
-    fn new(connection: usize, start: Nanos, fanout: &Fanout) -> Self {
-        let schedule = Schedule::new(start, PROBE_RATE, fanout.warmup, fanout.seconds);
+    fn new(connection: usize, start: Nanos, rate: u32, fanout: &Fanout) -> Self {
+        let schedule = Schedule::new(start, rate, fanout.warmup, fanout.seconds);
         Self {
             connection,
             sender: Sender::new(schedule, connection, 1, Prototype::ping()),

@@ -23,7 +23,7 @@ pub fn steps(options: &Options) -> Vec<Box<dyn Step>> {
             bytes: options.bytes.unwrap_or(1_000),
             warmup: options.warmup,
             seconds: options.seconds.unwrap_or(options.pick(10.0, 1.0)),
-            has_probe: options.probe,
+            probe_rate: options.probe.then_some(options.probe_rate),
         }))
     };
     let usual = options.pick(vec![100], vec![10]);
