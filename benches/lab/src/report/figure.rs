@@ -27,14 +27,25 @@ impl Unit {
     /// A value to be read by people.
     pub fn write(self, value: f64) -> String {
         let (divisor, suffix) = self.prefix(value);
-        format!("{}{suffix}", digits(value / divisor))
+        format!("{}{suffix}", self.digits(value / divisor))
     }
 
     /// A value and the least and the most that it was, with one prefix for all three.
     pub fn write_spread(self, value: f64, least: f64, most: f64) -> String {
         let (divisor, suffix) = self.prefix(value);
-        let [value, least, most] = [value, least, most].map(|value| digits(value / divisor));
+        let [value, least, most] = [value, least, most].map(|value| self.digits(value / divisor));
         format!("{value}{suffix} ({least} to {most})")
+    }
+
+    /// Three digits; all of what has been counted.
+    fn digits(self, value: f64) -> String {
+        let decimals = match value.abs() {
+            _ if self == Self::Count => usize::from(value.fract() != 0.0),
+            0.0 | 99.95.. => 0,
+            9.995.. => 1,
+            _ => 2,
+        };
+        format!("{value:.decimals$}")
     }
 
     /// What a value is divided by, and what the result is called.
@@ -42,21 +53,12 @@ impl Unit {
         let prefixes: &[(f64, &str)] = match self {
             Self::Nanos => &[(1e9, " s"), (1e6, " ms"), (1e3, " µs"), (1.0, " ns")],
             Self::Bytes => &[(1048576.0, " MiB"), (1024.0, " KiB"), (1.0, " B")],
-            Self::Count | Self::PerSecond => &[(1e6, " M"), (1e3, " k"), (1.0, "")],
+            Self::PerSecond => &[(1e6, " M"), (1e3, " k"), (1.0, "")],
+            Self::Count => &[(1.0, "")],
             Self::Percent => &[(1.0, " %")],
         };
         let fits = |(divisor, _): &&(f64, &str)| value.abs() >= *divisor;
         *prefixes.iter().find(fits).unwrap_or(&prefixes[prefixes.len() - 1])
-    }
-}
-
-/// Three digits where that many say something.
-fn digits(value: f64) -> String {
-    match value.abs() {
-        whole if whole < 1000.0 && whole.fract() == 0.0 => format!("{value:.0}"),
-        large if large >= 99.95 => format!("{value:.0}"),
-        middle if middle >= 9.995 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
     }
 }
 
@@ -126,7 +128,10 @@ mod tests {
             (Unit::Bytes, 1_023.0, "1023 B"),
             (Unit::Bytes, 138_000.0, "135 KiB"),
             (Unit::Bytes, 3.0 * 1048576.0, "3.00 MiB"),
+            (Unit::Nanos, 0.0, "0 ns"),
             (Unit::Count, 0.0, "0"),
+            (Unit::Count, 12_345.0, "12345"),
+            (Unit::Count, 1.5, "1.5"),
             (Unit::PerSecond, 1_234_567.0, "1.23 M"),
             (Unit::PerSecond, 50_000.0, "50.0 k"),
             (Unit::Percent, 97.0, "97.0 %"),
