@@ -93,32 +93,18 @@ impl Step for Fanout {
     }
 }
 
-/// The messages, and what has become of each.
+/// The messages that are sent, and what has become of them.
 struct Talk {
     sender: Sender,
-    receivers: u32,
     finder: Finder,
-    /// How many have got each message.
-    received: Vec<u32>,
-    each: Histogram<u64>,
-    last: Histogram<u64>,
-    /// Messages that everybody has got.
-    complete: u32,
+    deliveries: Deliveries,
     usage: Option<Usage>,
 }
 
 impl Talk {
     fn new(sender: Sender, receivers: u32) -> Self {
-        Self {
-            receivers,
-            finder: Finder::default(),
-            received: vec![0; sender.schedule.total() as usize],
-            each: histogram(),
-            last: histogram(),
-            complete: 0,
-            usage: None,
-            sender,
-        }
+        let deliveries = Deliveries::new(sender.schedule, receivers);
+        Self { sender, finder: Finder::default(), deliveries, usage: None }
     }
 
     fn run(&mut self, stage: &mut Stage<'_>, probe: &mut Option<Probe>) -> Result<(), String> {
@@ -159,39 +145,22 @@ impl Talk {
 
     fn is_over(&self, probe: &Option<Probe>) -> bool {
         let is_answered = probe.as_ref().is_none_or(|probe| probe.answers.is_complete());
-        self.complete == self.sender.schedule.total() && is_answered
+        self.deliveries.are_complete() && is_answered
     }
 
     fn take(&mut self, payload: &[u8], now: Nanos) {
-        let Some(stamp) = self.finder.find(payload) else { return };
-        let Some(received) = self.received.get_mut(stamp.sequence as usize) else { return };
-        *received += 1;
-        let is_last = *received == self.receivers;
-        self.complete += u32::from(is_last);
-        let schedule = &self.sender.schedule;
-        if stamp.sequence < schedule.first_counted() {
-            return;
-        }
-        let latency = now.saturating_sub(schedule.due(stamp.sequence));
-        self.each.saturating_record(latency);
-        if is_last {
-            self.last.saturating_record(latency);
+        if let Some(stamp) = self.finder.find(payload) {
+            self.deliveries.take(stamp.sequence, now);
         }
     }
 
     fn report(self, stage: &Stage<'_>, measurement: &mut Measurement) {
-        let deliveries = self.each.len() as f64;
-        let expected = f64::from(self.sender.schedule.counted()) * f64::from(self.receivers);
         if let Some(usage) = &self.usage {
-            let cpu = usage.server_cpu(stage).map(|cpu| cpu / deliveries.max(1.0));
+            let deliveries = self.deliveries.each.len().max(1) as f64;
+            let cpu = usage.server_cpu(stage).map(|cpu| cpu / deliveries);
             measurement.add_known("server CPU a delivery", Unit::Nanos, cpu);
         }
-        measurement.add_latencies("each receiver", self.each);
-        measurement.add_latencies("last receiver", self.last);
-        if deliveries < expected {
-            let lost = expected - deliveries;
-            measurement.notes.push(format!("{lost} of {expected} deliveries did not come"));
-        }
+        self.deliveries.report(measurement);
         if let Some((_, end)) = stage.load.ended().first() {
             let count = stage.load.ended().len();
             measurement.notes.push(format!("{count} connections were ended by the server: {end}"));
@@ -200,6 +169,55 @@ impl Talk {
         if let Some(usage) = &self.usage {
             usage.report(stage, measurement);
         }
+    }
+}
+
+/// Who has got which message, and when.
+struct Deliveries {
+    schedule: Schedule,
+    receivers: u32,
+    /// How many have got each message.
+    received: Vec<u32>,
+    /// Messages that everybody has got.
+    complete: u32,
+    each: Histogram<u64>,
+    last: Histogram<u64>,
+}
+
+impl Deliveries {
+    fn new(schedule: Schedule, receivers: u32) -> Self {
+        let received = vec![0; schedule.total() as usize];
+        Self { schedule, receivers, received, complete: 0, each: histogram(), last: histogram() }
+    }
+
+    /// Somebody has got message `sequence`.
+    fn take(&mut self, sequence: u32, now: Nanos) {
+        let Some(received) = self.received.get_mut(sequence as usize) else { return };
+        *received += 1;
+        let is_last = *received == self.receivers;
+        self.complete += u32::from(is_last);
+        if sequence < self.schedule.first_counted() {
+            return;
+        }
+        let latency = now.saturating_sub(self.schedule.due(sequence));
+        self.each.saturating_record(latency);
+        if is_last {
+            self.last.saturating_record(latency);
+        }
+    }
+
+    fn are_complete(&self) -> bool {
+        self.complete == self.schedule.total()
+    }
+
+    fn report(self, measurement: &mut Measurement) {
+        let came = self.each.len();
+        let expected = u64::from(self.schedule.counted()) * u64::from(self.receivers);
+        if came != expected {
+            measurement.notes.push(format!("of {expected} deliveries {came} came"));
+        }
+        measurement.add_latencies("each receiver", self.each);
+        measurement.add_latencies("last receiver", self.last);
     }
 }
 
@@ -226,5 +244,32 @@ impl Probe {
         if let Some(stamp) = self.finder.find(payload) {
             self.answers.take(stamp.sequence, now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_receiver_is_the_one_after_whom_nobody_waits() {
+        // One message of warm-up and two that count, 10 ms apart, to three receivers.
+        let mut deliveries = Deliveries::new(Schedule::new(0, 100, 0.01, 0.02), 3);
+        for (sequence, at_millis) in
+            [(0, 1), (0, 2), (0, 3), (1, 11), (1, 12), (2, 21), (1, 19), (2, 22)]
+        {
+            deliveries.take(sequence, at_millis * 1_000_000);
+        }
+        let millis = |histogram: &Histogram<u64>| -> Vec<u64> {
+            histogram.iter_recorded().map(|step| step.value_iterated_to() / 1_000_000).collect()
+        };
+        assert_eq!(millis(&deliveries.each), [1, 2, 9]);
+        assert_eq!(deliveries.each.len(), 5);
+        assert_eq!(millis(&deliveries.last), [9]);
+        assert!(!deliveries.are_complete());
+
+        let mut measurement = Measurement::default();
+        deliveries.report(&mut measurement);
+        assert_eq!(measurement.notes, ["of 6 deliveries 5 came"]);
     }
 }
