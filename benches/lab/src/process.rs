@@ -1,5 +1,6 @@
 //! What Linux tells of a process and all that it has started: servers have threads and workers.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 /// Bytes of a page, as /proc/PID/statm counts.
@@ -10,19 +11,19 @@ const PAGE_BYTES: u64 = 4096;
 pub struct Process(pub u32);
 
 impl Process {
-    /// Nanoseconds on a processor so far, in user space and kernel.
-    pub fn cpu_nanos(self) -> u64 {
-        self.tasks(|task| numbers(&read(&format!("{task}/schedstat"))?).next())
+    /// Nanoseconds on a processor, in user space and kernel.
+    pub fn cpu_nanos(self) -> Counts {
+        self.count(|task| numbers(&read(&format!("{task}/schedstat"))?).next())
     }
 
     /// Nanoseconds that it was ready and did not get a processor: somebody else had it.
-    pub fn waited_nanos(self) -> u64 {
-        self.tasks(|task| numbers(&read(&format!("{task}/schedstat"))?).nth(1))
+    pub fn waited_nanos(self) -> Counts {
+        self.count(|task| numbers(&read(&format!("{task}/schedstat"))?).nth(1))
     }
 
-    /// How often it has gone to sleep by itself so far: each is a time that it had woken up.
-    pub fn sleeps(self) -> u64 {
-        self.tasks(|task| field(&read(&format!("{task}/status"))?, "voluntary_ctxt_switches:"))
+    /// How often it has gone to sleep by itself: each is a time that it had woken up.
+    pub fn sleeps(self) -> Counts {
+        self.count(|task| field(&read(&format!("{task}/status"))?, "voluntary_ctxt_switches:"))
     }
 
     /// Bytes of resident memory.
@@ -30,9 +31,9 @@ impl Process {
         self.tree().iter().filter_map(|pid| resident(*pid)).sum()
     }
 
-    fn tasks(self, number: impl Fn(&str) -> Option<u64>) -> u64 {
+    fn count(self, number: impl Fn(&str) -> Option<u64>) -> Counts {
         let tasks = self.tree().into_iter().flat_map(|pid| entries(&format!("/proc/{pid}/task")));
-        tasks.filter_map(|task| number(&task)).sum()
+        Counts(tasks.filter_map(|task| number(&task).map(|number| (task, number))).collect())
     }
 
     /// The process and all below it.
@@ -47,6 +48,19 @@ impl Process {
             next += 1;
         }
         tree
+    }
+}
+
+/// What each thread of a process has counted so far.
+#[derive(Clone, Debug)]
+pub struct Counts(BTreeMap<String, u64>);
+
+impl Counts {
+    /// How much more that is than earlier. Threads that have ended since count nothing, those that
+    /// have begun all that they have.
+    pub fn since(&self, earlier: &Self) -> u64 {
+        let before = |task| earlier.0.get(task).copied().unwrap_or(0);
+        self.0.iter().map(|(task, count)| count.saturating_sub(before(task))).sum()
     }
 }
 
@@ -112,11 +126,20 @@ mod tests {
         let this = Process(std::process::id());
         let before = this.cpu_nanos();
         let mut sum = 0_u64;
-        while this.cpu_nanos() < before + 20_000_000 {
+        while this.cpu_nanos().since(&before) < 20_000_000 {
             sum = (0..100_000).fold(sum, |sum, n| std::hint::black_box(sum ^ n));
         }
         assert!(this.resident() > 100 * PAGE_BYTES);
         assert!(slab_bytes() > 0);
+    }
+
+    #[test]
+    fn threads_come_and_go() {
+        let counts = |counts: &[(&str, u64)]| {
+            Counts(counts.iter().map(|(task, count)| ((*task).to_owned(), *count)).collect())
+        };
+        let before = counts(&[("stays", 10), ("ends", 90)]);
+        assert_eq!(counts(&[("stays", 13), ("begins", 4)]).since(&before), 7);
     }
 
     #[test]

@@ -222,13 +222,6 @@ pub struct Server {
     child: Option<Child>,
 }
 
-impl Server {
-    /// Nanoseconds on a processor so far.
-    pub fn cpu_nanos(&self) -> Option<u64> {
-        self.process.map(Process::cpu_nanos)
-    }
-}
-
 impl Drop for Server {
     fn drop(&mut self) {
         let Some(child) = &mut self.child else { return };

@@ -16,6 +16,7 @@ const LABELS: f64 = 104.0;
 const PANEL: f64 = WIDTH / 2.0;
 /// Labels do not come closer than this.
 const LABEL_GAP: f64 = 15.0;
+const LABEL_WIDTH: f64 = 44.0;
 
 /// What is drawn: the name of the latency, and its title.
 const PANELS: [(&str, &str); 2] =
@@ -190,22 +191,26 @@ impl Scale {
                 tick_label(tick)
             )?;
         }
-        // Where two would touch, the one on the right is the one to read.
-        let mut free = f64::INFINITY;
-        for (connections, _) in steps.iter().rev() {
-            let x = left + self.x(*connections);
-            if x + 44.0 <= free {
-                let y = BOTTOM + 20.0;
-                let label = grouped(*connections as u64);
-                writeln!(
-                    svg,
-                    "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{label}</text>"
-                )?;
-                free = x;
-            }
+        for connections in labelled(&steps.iter().map(|(x, _)| *x).collect::<Vec<_>>(), self) {
+            let (x, y) = (left + self.x(connections), BOTTOM + 20.0);
+            let label = grouped(connections as u64);
+            writeln!(svg, "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{label}</text>")?;
         }
         Ok(())
     }
+}
+
+/// Which places on the axis get a label: both ends, and what does not touch another from the right on.
+fn labelled(places: &[f64], scale: &Scale) -> Vec<f64> {
+    let mut labelled: Vec<f64> = Vec::new();
+    let inner = places.iter().skip(1).rev();
+    for place in places.first().into_iter().chain(inner) {
+        let is_free = |other: &f64| (scale.x(*place) - scale.x(*other)).abs() >= LABEL_WIDTH;
+        if labelled.iter().all(is_free) {
+            labelled.push(*place);
+        }
+    }
+    labelled
 }
 
 /// 1, 2, 5, 10 and so on, from a nanosecond to a hundred seconds.
@@ -281,6 +286,16 @@ mod tests {
             .map(|(y, _, _)| y)
             .collect();
         assert_eq!(ys, [100.0, BOTTOM - LABEL_GAP, BOTTOM]);
+    }
+
+    #[test]
+    fn the_axis_keeps_its_ends() {
+        let steps =
+            [summary(0, 1.0), summary(1_000, 1.0), summary(10_000, 1.0), summary(19_000, 1.0)];
+        let steps: Vec<(f64, &Summary)> =
+            steps.iter().map(|step| (step.connections.unwrap() as f64, step)).collect();
+        let places: Vec<f64> = steps.iter().map(|(x, _)| *x).collect();
+        assert_eq!(labelled(&places, &Scale::of(&steps)), [0.0, 19_000.0, 10_000.0]);
     }
 
     #[test]

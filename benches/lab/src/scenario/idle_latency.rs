@@ -155,9 +155,13 @@ impl IdleLatency {
         let nap = Duration::from_secs_f64(self.idle_seconds).as_nanos() as u64;
         stage.load.rest_until(since + nap)?;
         let elapsed = seconds(stage.load.now() - since);
-        let used = (process.cpu_nanos() - cpu) as f64;
+        let used = process.cpu_nanos().since(&cpu) as f64;
         measurement.add("idle: server CPU", Unit::Percent, 100.0 * used / SECOND as f64 / elapsed);
-        measurement.add("idle: server wake-ups", Unit::Count, (process.sleeps() - sleeps) as f64);
+        measurement.add(
+            "idle: server wake-ups",
+            Unit::Count,
+            process.sleeps().since(&sleeps) as f64,
+        );
         Ok(())
     }
 }

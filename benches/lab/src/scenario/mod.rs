@@ -9,7 +9,7 @@ mod storm;
 
 use crate::client::{Load, Nanos, SECOND, Waiting};
 use crate::options::{Options, Scenario};
-use crate::process::{Process, own_wait_nanos};
+use crate::process::{Counts, own_wait_nanos};
 use crate::report::{Measurement, Unit};
 use crate::server::{Demands, Server};
 
@@ -75,9 +75,9 @@ pub fn steps(scenario: Scenario, options: &Options) -> Vec<Box<dyn Step>> {
 pub struct Usage {
     since: Nanos,
     idle: Nanos,
-    server_cpu: Option<Nanos>,
-    server_waited: Option<Nanos>,
     load_waited: Nanos,
+    /// What the server had computed and waited, where its process is known.
+    server: Option<(Counts, Counts)>,
 }
 
 impl Usage {
@@ -85,15 +85,23 @@ impl Usage {
         Self {
             since: stage.load.now(),
             idle: stage.load.idle(),
-            server_cpu: stage.server.cpu_nanos(),
-            server_waited: stage.server.process.map(Process::waited_nanos),
             load_waited: own_wait_nanos(),
+            server: stage
+                .server
+                .process
+                .map(|process| (process.cpu_nanos(), process.waited_nanos())),
         }
     }
 
     /// Nanoseconds that the server has computed since.
     pub fn server_cpu(&self, stage: &Stage<'_>) -> Option<f64> {
-        Some(stage.server.cpu_nanos()?.saturating_sub(self.server_cpu?) as f64)
+        let (cpu, _) = self.server.as_ref()?;
+        Some(stage.server.process?.cpu_nanos().since(cpu) as f64)
+    }
+
+    fn server_waited(&self, stage: &Stage<'_>) -> Option<f64> {
+        let (_, waited) = self.server.as_ref()?;
+        Some(stage.server.process?.waited_nanos().since(waited) as f64)
     }
 
     pub fn elapsed(&self, stage: &Stage<'_>) -> Nanos {
@@ -113,12 +121,13 @@ impl Usage {
                 "the load side was the bottleneck: compare CPU, not latencies or rates".into(),
             );
         }
-        let server = stage.server.process.map(Process::waited_nanos).zip(self.server_waited);
-        let load = Some((own_wait_nanos(), self.load_waited));
-        for (name, side) in
-            [("server waited for its core", server), ("load waited for its core", load)]
-        {
-            let waited = side.map(|(now, then)| 100.0 * now.saturating_sub(then) as f64 / elapsed);
+        let load = Some(own_wait_nanos().saturating_sub(self.load_waited) as f64);
+        let waits = [
+            ("server waited for its core", self.server_waited(stage)),
+            ("load waited for its core", load),
+        ];
+        for (name, waited) in waits {
+            let waited = waited.map(|waited| 100.0 * waited / elapsed);
             measurement.add_known(name, Unit::Percent, waited);
             if waited.is_some_and(|waited| waited > WAITED_PERCENT_MAX) {
                 measurement.notes.push(format!("{name}: somebody else used it as well"));
