@@ -12,7 +12,7 @@ use hallway::options::{self, Action, Options};
 use hallway::reactor::{
     Ended, Listeners, Reactor, User, forgo_privileges, is_root, raise_descriptor_limit,
 };
-use hallway::server::Server;
+use hallway::server::{Ending, Server};
 
 /// The exit status of a wrong command line, as in sysexits and most shells.
 const USAGE: u8 = 2;
@@ -120,8 +120,8 @@ fn run(reactor: &mut Reactor) -> ExitCode {
         reactor.server().peers(),
         counters.joined,
         counters.messages,
-        counters.refused,
-        counters.too_slow
+        counters.refused.sum(),
+        counters.left.of(Ending::TooSlow)
     );
     match ended {
         Ok(Ended::Drained) => ExitCode::SUCCESS,

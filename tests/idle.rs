@@ -13,6 +13,7 @@ use common::{House, chat, handshake, masked};
 use hallway::hub::{History, PeerId};
 use hallway::limits::{Limits, SCRATCH_BYTES_KEPT};
 use hallway::reactor::raise_descriptor_limit;
+use hallway::server::Ending;
 use heap::held;
 
 /// Bytes of heap per idle member that are promised.
@@ -184,7 +185,7 @@ fn a_laggard_that_was_given_up_holds_nothing() {
     for _ in 0..300 {
         hand_in(&mut house, ids[0], &mut chat(&"y".repeat(1000)));
     }
-    assert_eq!(house.server.counters().too_slow, 1);
+    assert_eq!(house.server.counters().left.of(Ending::TooSlow), 1);
     let left = held().saturating_sub(before);
     assert!(left <= KEPT_MAX, "{left} bytes are left");
 }

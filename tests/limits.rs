@@ -10,6 +10,7 @@ use hallway::limits::{
     REFUSALS_MAX, REQUEST_BYTES_MAX, REQUEST_HEADERS_MAX, REQUEST_MS_MAX, ROOM_CHARS_MAX,
     USERNAME_CHARS_MAX,
 };
+use hallway::server::Ending;
 
 #[test]
 fn a_request_head_has_ten_seconds_however_it_is_dripped() {
@@ -232,7 +233,7 @@ fn a_laggard_gets_the_rest_of_its_frame_and_then_a_close() {
             // Two in one turn share a piece of memory, which must be cut between them.
             house.send(alice, &[chat("m1"), chat("m2")].concat());
         }
-        assert_eq!(house.server.counters().too_slow, 1);
+        assert_eq!(house.server.counters().left.of(Ending::TooSlow), 1);
         house.unblock(slow);
         let stream = house.take(slow);
         let whole_frames = room.div_ceil(frame);
@@ -251,7 +252,7 @@ fn a_thousand_messages_in_one_segment_reach_everybody_who_reads() {
     house.send(alice, &all);
     let heard = house.text(bob);
     assert_eq!(heard.matches("chatMessage").count(), 1000);
-    assert_eq!(house.server.counters().too_slow, 0);
+    assert_eq!(house.server.counters().left.of(Ending::TooSlow), 0);
     let limits = Limits::default();
     assert!(limits.queue_frames_max < 1000, "or it would prove nothing");
 }
@@ -271,7 +272,7 @@ fn a_thousand_leaves_in_one_turn_overflow_nobody_who_reads() {
     house.flush();
     house.at(house.now.mono_ms + CROWD_NEWS_MS_MIN);
     assert_eq!(house.text(stays).matches(" left").count(), 900);
-    assert_eq!((house.server.counters().too_slow, house.server.peers()), (0, 1));
+    assert_eq!((house.server.counters().left.of(Ending::TooSlow), house.server.peers()), (0, 1));
 }
 
 #[test]
@@ -297,7 +298,7 @@ fn a_thousand_closes_in_one_turn_overflow_nobody_who_reads() {
     let heard = house.text(stays);
     assert_eq!(heard.matches(" left").count(), 1000);
     assert!(heard.ends_with(r#"{"type":"userCount","payload":{"count":1}}"#), "{heard}");
-    assert_eq!(house.server.counters().too_slow, 0);
+    assert_eq!(house.server.counters().left.of(Ending::TooSlow), 0);
 }
 
 #[test]
@@ -377,7 +378,7 @@ fn who_is_silent_is_pinged_and_then_dropped() {
     assert_eq!(house.server.members("lobby"), 1, "a pong is a sign of life");
     house.at(house.now.mono_ms + 6400 + 2 * slice);
     assert_eq!(house.server.members("lobby"), 0);
-    assert_eq!(house.server.counters().silent, 1);
+    assert_eq!(house.server.counters().left.of(Ending::Silent), 1);
 }
 
 #[test]
@@ -491,5 +492,5 @@ fn a_thousand_faults_in_one_segment_are_all_answered_to_who_reads() {
     house.take(id);
     house.send(id, &masked(0x81, b"no JSON").repeat(1000));
     assert_eq!(house.text(id).matches("not JSON: ").count(), 1000);
-    assert_eq!(house.server.counters().too_slow, 0);
+    assert_eq!(house.server.counters().left.of(Ending::TooSlow), 0);
 }

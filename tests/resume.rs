@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use hallway::limits::Limits;
+use hallway::server::Ending;
 use hallway::wire::envelope::Dialect::{First, Second};
 use house::{House, Who, chat_with_reference, json, masked};
 use serde_json::Value;
@@ -326,7 +327,7 @@ fn run(seed: u64) -> Tally {
         world.step();
     }
     world.settle();
-    let too_slow = world.house.server.counters().too_slow;
+    let too_slow = world.house.server.counters().left.of(Ending::TooSlow);
     let mut tally = Tally { too_slow, ..Tally::default() };
     for client in &world.clients {
         tally.resumed += client.resumed;

@@ -2,7 +2,7 @@
 //! as it comes, once in the smallest pieces.
 
 use hallway::limits::Limits;
-use hallway::server::Server;
+use hallway::server::{Ending, Server};
 
 use crate::house::{House, handshake, masked};
 use crate::input::Input;
@@ -182,7 +182,7 @@ fn step(house: &mut House, operation: u8, input: &mut Input<'_>) -> bool {
 fn outcome(mut house: House, was_slow: bool) -> Outcome {
     house.read(0, usize::MAX);
     house.turn();
-    let too_slow = house.server.counters().too_slow;
+    let too_slow = house.server.counters().left.of(Ending::TooSlow);
     let open = house.sockets.pop().flatten();
     let is_open = open.is_some();
     let socket = open.or_else(|| house.closed.pop()).expect("one socket");

@@ -14,6 +14,7 @@ mod outbox;
 mod outboxes;
 mod room;
 mod rooms;
+mod traffic;
 mod turn;
 
 use std::collections::VecDeque;
@@ -26,16 +27,17 @@ pub use outbox::{Full, Outbox};
 use outboxes::Line;
 pub use outboxes::Outboxes;
 pub use room::Resume;
+pub use traffic::Traffic;
 
 use crate::clock::Now;
 use crate::limits::{
     CROWD_NEWS_MS_MIN, Limits, REFERENCE_BYTES_MAX, TYPING_MS_MIN, USERNAME_CHARS_MAX,
 };
 use crate::wire::envelope::{self, Announced, Dialect, Notice, Rejection, Said, Terms, Welcome};
-use crate::wire::frame::{Data, Frame, OpCode, sent_len};
+use crate::wire::frame::{Data, Frame, OpCode};
 use room::Room;
 use rooms::{RoomKey, Rooms};
-use turn::{Aside, Part, Sealed};
+use turn::{Aside, Part, Sealed, count_frames};
 
 /// The room of everybody who names none.
 pub const LOBBY: &str = "lobby";
@@ -162,6 +164,12 @@ impl Hub {
         if let Some(close) = close {
             self.aside(id, close, true);
         }
+        // What the room has said since, in this turn, is for a member that is gone.
+        if let Some((member, room)) = self.rooms.member_and_room(id) {
+            let bytes = room.turn.bytes(member.dialect);
+            let unheard = member.take_part(bytes.len(), bytes.len());
+            self.outboxes.note_gone(count_frames(&bytes[unheard]));
+        }
         let Some(member) = self.rooms.exit(id, now.mono_ms) else { return };
         if quietly {
             self.touch(member.room);
@@ -218,7 +226,7 @@ impl Hub {
 
     /// Panics where members, rooms and outboxes do not agree. Work: everything; for tests.
     pub fn check_invariants(&self) {
-        self.outboxes.check_invariants();
+        self.outboxes.check_invariants(self.dirty.is_empty());
         self.rooms.check_invariants();
     }
 
@@ -312,6 +320,9 @@ impl Hub {
                 let here = room.turn.bytes(dialect).len();
                 let before = member.take_part(here, here);
                 room.turn.aside(Aside { to: id, dialect, before, frame, last });
+                if !last {
+                    room.turn.expect_one();
+                }
                 let key = member.room;
                 self.touch(key);
             }
@@ -332,6 +343,7 @@ impl Hub {
     /// Work: constant for each aside, and for each member where the room has said anything; but
     /// linear in the frames for a member that came in during the turn.
     fn hand_out(&mut self, key: RoomKey, sealed: Sealed) {
+        self.outboxes.note_expected(sealed.expected);
         for Aside { to, dialect, before, frame, last } in sealed.asides {
             self.push_part(to, &sealed.parts[dialect.index()], before, Line::Short);
             self.push_aside(to, frame, last);
@@ -346,7 +358,9 @@ impl Hub {
             let Some(member) = self.rooms.member_mut(id) else { continue };
             let part = &sealed.parts[member.dialect.index()];
             let range = member.take_part(part.bytes.len(), 0);
-            if !part.is_dispensable || self.outboxes.is_empty(id) {
+            if part.is_dispensable && !self.outboxes.is_empty(id) {
+                self.outboxes.note_spared(part.frames_of(&range));
+            } else {
                 self.push_part(id, part, range, line);
             }
         }
@@ -356,10 +370,7 @@ impl Hub {
     }
 
     fn push_part(&mut self, id: PeerId, part: &Part, range: Range<usize>, line: Line) {
-        let frames = match range.len() == part.bytes.len() {
-            true => part.frames,
-            false => count_frames(&part.bytes[range.clone()]),
-        };
+        let frames = part.frames_of(&range);
         self.outboxes.push(id, &part.bytes, range, frames, line);
     }
 }
@@ -368,13 +379,4 @@ fn text_frame(notice: &Notice<'_>, dialect: Dialect) -> Frame {
     let mut json = Vec::new();
     envelope::write(notice, dialect, &mut json);
     Frame::new(OpCode::Data(Data::Text), &json)
-}
-
-fn count_frames(mut bytes: &[u8]) -> u32 {
-    let mut count = 0;
-    while !bytes.is_empty() {
-        bytes = &bytes[sent_len(bytes)..];
-        count += 1;
-    }
-    count
 }

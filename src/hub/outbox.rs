@@ -97,6 +97,8 @@ impl Outbox {
 
     /// Queues a part of `bytes` that consists of `frames` frames.
     ///
+    /// How many were queued: none where the last has been queued already.
+    ///
     /// # Errors
     /// [`Full`], and nothing is queued, where a limit would be exceeded.
     pub fn push(
@@ -105,9 +107,9 @@ impl Outbox {
         range: Range<usize>,
         frames: u32,
         limits: &Limits,
-    ) -> Result<(), Full> {
+    ) -> Result<u32, Full> {
         if range.is_empty() || self.finishing {
-            return Ok(());
+            return Ok(0);
         }
         let (all_frames, all_bytes) = (self.frames + frames, self.bytes + narrow(range.len()));
         if all_frames > limits.queue_frames_max || all_bytes > limits.queue_bytes_max {
@@ -115,7 +117,7 @@ impl Outbox {
         }
         (self.frames, self.bytes) = (all_frames, all_bytes);
         self.push_chunk(Chunk::new(Rc::clone(bytes), range, Kind::Live { frames }));
-        Ok(())
+        Ok(frames)
     }
 
     /// Queues the Pong, in place of one that waits: only the latest need be sent (RFC 6455,
@@ -151,8 +153,11 @@ impl Outbox {
     }
 
     /// Gives up on a reader that lags too far: the frame that is half written is completed, all
-    /// others are dropped, and `close` is the last.
-    pub fn overflow(&mut self, close: Frame) {
+    /// others are dropped, and `close` is the last. How many frames that counted are dropped.
+    pub fn overflow(&mut self, close: Frame) -> u32 {
+        let is_half_written =
+            matches!(&self.head, Some(Chunk { kind: Kind::Live { .. }, .. }) if self.sent > 0);
+        let dropped = self.frames - u32::from(is_half_written);
         self.rest = None;
         (self.frames, self.bytes) = (0, 0);
         self.head = self.head.take().filter(|head| self.sent > 0 || head.kind == Kind::Whole);
@@ -162,6 +167,7 @@ impl Outbox {
         }
         self.finishing = false;
         self.finish(Some(close));
+        dropped
     }
 
     /// The bytes to write next, as many slices of them as fit; how many there are.
@@ -328,7 +334,7 @@ mod tests {
         frames.flat_map(|frame| frame.to_vec()).collect()
     }
 
-    fn push(outbox: &mut Outbox, bytes: &Rc<[u8]>) -> Result<(), Full> {
+    fn push(outbox: &mut Outbox, bytes: &Rc<[u8]>) -> Result<u32, Full> {
         let frames = narrow(bytes.len() / 3);
         let pushed = outbox.push(bytes, 0..bytes.len(), frames, &LIMITS());
         outbox.check_invariants(&LIMITS());
@@ -370,7 +376,7 @@ mod tests {
         write(&mut outbox, 2);
         assert_eq!(push(&mut outbox, &batch(b'e', 1)), Err(Full), "half a frame is a frame");
         write(&mut outbox, 1);
-        assert_eq!(push(&mut outbox, &batch(b'e', 1)), Ok(()));
+        assert_eq!(push(&mut outbox, &batch(b'e', 1)), Ok(1));
     }
 
     #[test]
@@ -378,14 +384,14 @@ mod tests {
         let limits = Limits { queue_bytes_max: 6, ..LIMITS() };
         let mut outbox = Outbox::default();
         assert_eq!(outbox.push(&batch(b'a', 3), 0..9, 3, &limits), Err(Full));
-        assert_eq!(outbox.push(&batch(b'a', 2), 0..6, 2, &limits), Ok(()));
+        assert_eq!(outbox.push(&batch(b'a', 2), 0..6, 2, &limits), Ok(2));
     }
 
     #[test]
     fn a_replay_counts_nothing() {
         let mut outbox = Outbox::default();
         outbox.push_replay(batch(b'A', 26));
-        assert_eq!(push(&mut outbox, &batch(b'a', 4)), Ok(()));
+        assert_eq!(push(&mut outbox, &batch(b'a', 4)), Ok(4));
     }
 
     #[test]

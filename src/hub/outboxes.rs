@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::outbox::{Full, Outbox};
-use super::{Column, PeerId};
+use super::{Column, PeerId, Traffic};
 use crate::limits::{CROWD_MEMBERS_MIN, LINE_PEERS_KEPT, Limits};
 use crate::wire::frame::Frame;
 
@@ -76,13 +76,13 @@ pub struct Outboxes {
     served: Line,
     /// Peers whose queue could not take a turn.
     laggards: VecDeque<PeerId>,
-    deliveries: u64,
+    traffic: Traffic,
 }
 
 impl Outboxes {
     pub(super) fn new(limits: Rc<Limits>) -> Self {
-        let (all, lines, laggards) = Default::default();
-        Self { limits, all, lines, served: Line::Crowd, laggards, deliveries: 0 }
+        let (all, lines, laggards, traffic) = Default::default();
+        Self { limits, all, lines, served: Line::Crowd, laggards, traffic }
     }
 
     /// Gives a new peer its outbox.
@@ -92,7 +92,9 @@ impl Outboxes {
 
     /// Takes a peer's outbox away, with whatever is in it.
     pub fn close(&mut self, id: PeerId) {
-        self.all.remove(id);
+        if let Some(peer) = self.all.remove(id) {
+            self.traffic.gone += u64::from(peer.outbox.frames());
+        }
     }
 
     /// Queues an HTTP answer, a Ping, or another frame that counts nothing.
@@ -119,8 +121,12 @@ impl Outboxes {
     pub fn overflow(&mut self, id: PeerId, close: Frame) {
         if let Some(peer) = self.all.get_mut(id) {
             peer.is_lagging = false;
+            let queued = peer.outbox.frames();
+            let dropped = peer.outbox.overflow(close);
+            self.traffic.sent += u64::from(queued - dropped);
+            self.traffic.too_slow += u64::from(dropped);
         }
-        self.change(id, |outbox| outbox.overflow(close));
+        self.make_ready(id);
     }
 
     /// Queues one frame for this peer alone; counts like those of its room.
@@ -139,16 +145,19 @@ impl Outboxes {
         frames: u32,
         line: Line,
     ) {
-        let Some(peer) = self.all.get_mut(id) else { return };
+        let Some(peer) = self.all.get_mut(id) else { return self.note_gone(frames) };
         if peer.is_lagging {
+            self.traffic.too_slow += u64::from(frames);
             return;
         }
         match peer.outbox.push(bytes, range, frames, &self.limits) {
-            Ok(()) => {
-                self.deliveries += u64::from(frames);
+            Ok(queued) => {
+                self.traffic.queued += u64::from(queued);
+                self.traffic.gone += u64::from(frames - queued);
                 line_up(&mut self.lines, line, id, peer);
             }
             Err(Full) => {
+                self.traffic.too_slow += u64::from(frames);
                 peer.is_lagging = true;
                 self.laggards.push_back(id);
             }
@@ -202,7 +211,9 @@ impl Outboxes {
     /// `len` more bytes are written to a peer.
     pub fn handle_sent(&mut self, id: PeerId, len: usize) {
         if let Some(peer) = self.all.get_mut(id) {
+            let before = peer.outbox.frames();
             peer.outbox.handle_sent(len);
+            self.traffic.sent += u64::from(before - peer.outbox.frames());
         }
     }
 
@@ -249,9 +260,24 @@ impl Outboxes {
         !(self.lines.iter().all(VecDeque::is_empty) && self.laggards.is_empty())
     }
 
-    /// Frames queued for members so far.
-    pub fn deliveries(&self) -> u64 {
-        self.deliveries
+    /// Members are to be sent so many frames, all together.
+    pub fn note_expected(&mut self, frames: u64) {
+        self.traffic.expected += frames;
+    }
+
+    /// So many frames were for a member that is gone before its turn went out.
+    pub(super) fn note_gone(&mut self, frames: u32) {
+        self.traffic.gone += u64::from(frames);
+    }
+
+    /// So many frames are left out for a member that lags and will not miss them.
+    pub(super) fn note_spared(&mut self, frames: u32) {
+        self.traffic.spared += u64::from(frames);
+    }
+
+    /// What members were to be told, and what became of it.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
     }
 
     /// How far readers lag. Work: a look at every queue.
@@ -268,7 +294,12 @@ impl Outboxes {
     }
 
     /// Panics where counts or lines do not agree with the queues. Work: everything; for tests.
-    pub(super) fn check_invariants(&self) {
+    pub(super) fn check_invariants(&self, is_between_turns: bool) {
+        let Traffic { expected, queued, sent, .. } = self.traffic;
+        let told = sent + self.depth().frames_sum;
+        assert!(told <= queued, "what is written or waits was queued");
+        let accounted = told + self.traffic.dropped();
+        assert!(!is_between_turns || accounted == expected, "{accounted} of {expected} frames");
         for (id, peer) in self.all.iter() {
             peer.outbox.check_invariants(&self.limits);
             assert!(!peer.is_lagging || self.laggards.contains(&id));

@@ -65,18 +65,20 @@ impl Room {
     /// Says something to all members, once a dialect that one of them speaks.
     pub(super) fn say(&mut self, notice: &Notice<'_>) {
         for dialect in Dialect::ALL {
-            if self.has_speaker(dialect) {
-                self.turn.append(notice, dialect);
-            }
+            self.tell(notice, dialect);
         }
+    }
+
+    /// Says something to those who speak a dialect, if there are any; where it stands in the turn.
+    fn tell(&mut self, notice: &Notice<'_>, dialect: Dialect) -> Option<Range<usize>> {
+        let speakers = self.speakers[dialect.index()];
+        (speakers > 0).then(|| self.turn.append(notice, dialect, speakers))
     }
 
     /// Says a chat message to all members and remembers it; where its frame in `dialect` stands
     /// in the turn.
     pub(super) fn publish(&mut self, said: &Said<'_>, dialect: Dialect) -> Range<usize> {
-        let places = Dialect::ALL.map(|each| {
-            self.has_speaker(each).then(|| self.turn.append(&Notice::Said(*said), each))
-        });
+        let places = Dialect::ALL.map(|each| self.tell(&Notice::Said(*said), each));
         let mut frames: Frames<&[u8]> = Default::default();
         for each in Dialect::ALL {
             let place = places[each.index()].clone();
@@ -106,11 +108,11 @@ impl Room {
     pub(super) fn seal(&mut self) -> Sealed {
         (self.is_dirty, self.is_resting, self.is_full) = (false, false, false);
         let count = Notice::Count(self.members.len());
-        if std::mem::take(&mut self.count_changed) && self.has_speaker(Dialect::First) {
-            self.turn.append(&count, Dialect::First);
+        if std::mem::take(&mut self.count_changed) {
+            self.tell(&count, Dialect::First);
         }
-        if std::mem::take(&mut self.count_unannounced) && self.has_speaker(Dialect::Second) {
-            self.turn.append(&count, Dialect::Second);
+        if std::mem::take(&mut self.count_unannounced) {
+            self.tell(&count, Dialect::Second);
         }
         self.history.release_replays();
         self.turn.seal()
@@ -119,9 +121,5 @@ impl Room {
     /// Whether nobody would notice if it were gone.
     pub(super) fn is_disposable(&self) -> bool {
         self.members.is_empty() && self.history.is_empty() && self.turn.is_empty()
-    }
-
-    fn has_speaker(&self, dialect: Dialect) -> bool {
-        self.speakers[dialect.index()] > 0
     }
 }

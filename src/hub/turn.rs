@@ -34,11 +34,33 @@ pub(super) struct Part {
     pub(super) is_dispensable: bool,
 }
 
+impl Part {
+    /// How many frames a range of it is. Work: constant for all of it, else linear in them.
+    pub(super) fn frames_of(&self, range: &Range<usize>) -> u32 {
+        match range.len() == self.bytes.len() {
+            true => self.frames,
+            false => count_frames(&self.bytes[range.clone()]),
+        }
+    }
+}
+
+/// How many frames these are.
+pub(super) fn count_frames(mut bytes: &[u8]) -> u32 {
+    let mut count = 0;
+    while !bytes.is_empty() {
+        bytes = &bytes[frame::sent_len(bytes)..];
+        count += 1;
+    }
+    count
+}
+
 /// A turn that is over and goes out.
 #[derive(Debug)]
 pub(super) struct Sealed {
     pub(super) parts: [Part; Dialect::ALL.len()],
     pub(super) asides: Vec<Aside>,
+    /// Frames times members that were there to hear them.
+    pub(super) expected: u64,
 }
 
 /// The turn that is under way.
@@ -47,6 +69,7 @@ pub(super) struct Turn {
     streams: [Stream; Dialect::ALL.len()],
     asides: Vec<Aside>,
     aside_bytes: usize,
+    expected: u64,
     json: Vec<u8>,
     is_pressing: bool,
 }
@@ -59,9 +82,14 @@ struct Stream {
 }
 
 impl Turn {
-    /// Appends a frame for all who speak a dialect, and returns where it is; an empty range where
-    /// the dialect has no words for it.
-    pub(super) fn append(&mut self, notice: &Notice<'_>, dialect: Dialect) -> Range<usize> {
+    /// Appends a frame for all who speak a dialect, so many of them, and returns where it is; an
+    /// empty range where the dialect has no words for it.
+    pub(super) fn append(
+        &mut self,
+        notice: &Notice<'_>,
+        dialect: Dialect,
+        speakers: u32,
+    ) -> Range<usize> {
         self.json.clear();
         envelope::write(notice, dialect, &mut self.json);
         let stream = &mut self.streams[dialect.index()];
@@ -69,6 +97,7 @@ impl Turn {
         if !self.json.is_empty() {
             frame::append(OpCode::Data(Data::Text), &self.json, &mut stream.bytes);
             stream.frames += 1;
+            self.expected += u64::from(speakers);
             stream.has_more_than_typing |= !matches!(notice, Notice::Typing(_));
             self.is_pressing |= matches!(notice, Notice::Said(_));
         }
@@ -87,6 +116,11 @@ impl Turn {
         self.aside_bytes += aside.frame.len();
         self.is_pressing = true;
         self.asides.push(aside);
+    }
+
+    /// One more frame is for one member alone.
+    pub(super) fn expect_one(&mut self) {
+        self.expected += 1;
     }
 
     /// What all who speak a dialect get so far.
@@ -128,7 +162,9 @@ impl Turn {
         self.json.shrink_to(SCRATCH_BYTES_KEPT);
         (self.aside_bytes, self.is_pressing) = (0, false);
         let parts = self.streams.each_mut().map(Stream::seal);
-        Sealed { parts, asides: std::mem::take(&mut self.asides) }
+        let (asides, expected) =
+            (std::mem::take(&mut self.asides), std::mem::take(&mut self.expected));
+        Sealed { parts, asides, expected }
     }
 }
 

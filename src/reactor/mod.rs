@@ -374,6 +374,7 @@ impl Reactor {
                 }
                 Accepted::Surplus(stream) => {
                     turn_away(stream);
+                    self.server.handle_surplus();
                     self.listeners.take_spare();
                 }
                 Accepted::Nothing => return,

@@ -21,6 +21,7 @@ impl Server {
     }
 
     fn send_back(&mut self, id: PeerId, kind: Data, payload: &[u8]) {
+        self.hub.outboxes.note_expected(1);
         self.hub.outboxes.push_alone(id, Frame::new(OpCode::Data(kind), payload));
     }
 }

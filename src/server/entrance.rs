@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::ending::Ending;
 use super::metrics::METRICS_PATH;
 use super::peer::{Open, Phase};
 use super::{Server, http};
@@ -24,7 +25,6 @@ impl Server {
                 http::health(self.drained_by_ms.is_some(), head_only)
             }
             Request::Get(get) if get.path == METRICS_PATH => {
-                self.counters.served += 1;
                 return self.await_metrics(id, head_only, now);
             }
             Request::Get(get) => self.pages.get(&get),
@@ -32,8 +32,8 @@ impl Server {
         };
         match answer {
             Ok(bytes) => {
-                self.counters.served += 1;
-                self.answer(id, bytes, now);
+                self.say(id, bytes);
+                self.begin_serving(id, now);
             }
             Err(refusal) => self.refuse(id, &Refusal { head_only, ..refusal }, now),
         }
@@ -49,6 +49,7 @@ impl Server {
         }
         self.check_origin(upgrade)?;
         if self.members >= self.limits.peers_max {
+            self.counters.full += 1;
             return Err(http::full());
         }
         let room = name::clean(&upgrade.query.room, ROOM_CHARS_MAX);
@@ -57,6 +58,7 @@ impl Server {
         // From here on only what is granted changes anything: making a place can cost another
         // room its history.
         if !self.hub.make_place(&room) {
+            self.counters.no_room += 1;
             return Err(http::no_room());
         }
         self.count_address(id);
@@ -137,19 +139,20 @@ impl Server {
 
     pub(super) fn refuse(&mut self, id: PeerId, refusal: &Refusal, now: Now) {
         log::debug!("refused peer={id} status={} reason={:?}", refusal.status, refusal.text);
-        self.counters.refused += 1;
-        self.answer(id, refusal.to_bytes().into(), now);
+        self.counters.refused.count(refusal.status);
+        self.say(id, refusal.to_bytes().into());
+        self.begin_answer(id, Ending::Refused, now);
     }
 
-    /// Sends an HTTP answer, after which the connection ends.
-    fn answer(&mut self, id: PeerId, bytes: Rc<[u8]>, now: Now) {
-        self.say(id, bytes);
-        self.begin_answer(id, now);
+    /// Takes nothing more from a peer that gets what it has asked for, in this turn.
+    pub(super) fn begin_serving(&mut self, id: PeerId, now: Now) {
+        self.counters.served += 1;
+        self.begin_answer(id, Ending::Served, now);
     }
 
-    /// Takes nothing more from a peer; its answer follows in this turn.
-    pub(super) fn begin_answer(&mut self, id: PeerId, now: Now) {
-        self.begin_closing(id, now.mono_ms + REQUEST_MS_MAX);
+    /// Takes nothing more from a peer; its answer ends the connection.
+    fn begin_answer(&mut self, id: PeerId, ending: Ending, now: Now) {
+        self.begin_closing(id, ending, now.mono_ms + REQUEST_MS_MAX);
     }
 
     /// Queues the last that a peer is told.
@@ -206,7 +209,11 @@ mod tests {
         assert_eq!(server.rooms(), 2, "the lobby always has a place");
 
         ask(&mut server, 2, 2, "b");
-        assert_eq!((server.rooms(), server.counters().refused), (2, 1), "429, and a is as it was");
+        assert_eq!(
+            (server.rooms(), server.counters().refused.of(429)),
+            (2, 1),
+            "429, and a is as it was"
+        );
         ask(&mut server, 3, 3, "b");
         assert_eq!(server.members("b"), 1, "who is granted it makes a place");
     }

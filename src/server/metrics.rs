@@ -6,6 +6,7 @@ use std::mem;
 use std::rc::Rc;
 
 use super::Server;
+use super::counters::Values;
 use super::histogram::Histogram;
 use crate::clock::Now;
 use crate::hub::PeerId;
@@ -49,7 +50,7 @@ impl Server {
     /// Lets a peer wait for the numbers until the outputs of this turn.
     pub(super) fn await_metrics(&mut self, id: PeerId, head_only: bool, now: Now) {
         self.metrics.waiting.push((id, head_only));
-        self.begin_answer(id, now);
+        self.begin_serving(id, now);
     }
 
     /// Answers all who wait. Work: a look at every queue, at most once in [`METRICS_MS_MIN`].
@@ -73,11 +74,9 @@ impl Server {
 
     fn render(&self, now: Now) -> String {
         let mut text = Text(String::new());
-        for (name, help, value) in self.counters.list() {
-            text.family(&format!("hallway_{name}_total"), "counter", help, value);
+        for (name, help, values) in self.counters().families() {
+            text.counters(&format!("hallway_{name}_total"), help, values);
         }
-        let help = "Frames queued for members.";
-        text.family("hallway_deliveries_total", "counter", help, self.deliveries());
         let depth = self.hub.outboxes.depth();
         for (name, help, value) in [
             ("connections", "Connections that are open.", self.peers.len() as u64),
@@ -107,6 +106,19 @@ impl Text {
     /// What is known of a metric before its values.
     fn head(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// A counter, or one for each value of a label.
+    fn counters(&mut self, name: &str, help: &str, values: Values) {
+        match values {
+            Values::One(value) => self.family(name, "counter", help, value),
+            Values::By(label, values) => {
+                self.head(name, "counter", help);
+                for (of, value) in values {
+                    let _ = writeln!(self.0, "{name}{{{label}=\"{of}\"}} {value}");
+                }
+            }
+        }
     }
 
     /// A metric of one value.

@@ -8,6 +8,7 @@
 
 mod counters;
 mod echo;
+mod ending;
 mod entrance;
 mod histogram;
 mod http;
@@ -22,7 +23,8 @@ use std::io::IoSlice;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-pub use counters::Counters;
+pub use counters::{Counters, Endings, Tally};
+pub use ending::Ending;
 pub use origin::Origins;
 
 use crate::clock::Now;
@@ -130,6 +132,11 @@ impl Server {
         Some(id)
     }
 
+    /// A connection could not be taken in for want of a descriptor, and was turned away.
+    pub fn handle_surplus(&mut self) {
+        self.counters.surplus += 1;
+    }
+
     /// Hands in bytes of a peer, which are unmasked in place; how many of them were taken.
     ///
     /// The rest, if any, must be handed in again after the outputs of this turn: the turn is
@@ -151,14 +158,15 @@ impl Server {
                     Ok(Some(event)) => self.handle_event(id, event, now),
                     Ok(None) => {}
                     Err(error) => {
-                        self.counters.failed += 1;
                         self.dismiss(id, error.close_code(), &error.to_string(), now);
                     }
                 },
-                Some(Phase::Closing) | None => _ = take(&mut input, usize::MAX),
+                Some(Phase::Closing(_)) | None => _ = take(&mut input, usize::MAX),
             }
         }
-        len - input.len()
+        let taken = len - input.len();
+        self.counters.received_bytes += taken as u64;
+        taken
     }
 
     /// Whether a peer's input must wait for the outputs of this turn.
@@ -170,7 +178,7 @@ impl Server {
     /// it: half-closed is a good way to ask for a page.
     pub fn handle_eof(&mut self, id: PeerId, now: Now) {
         let is_closing =
-            self.peers.get(id).is_some_and(|peer| matches!(peer.phase, Phase::Closing));
+            self.peers.get(id).is_some_and(|peer| matches!(peer.phase, Phase::Closing(_)));
         if !is_closing || self.hub.outboxes.is_finished(id) {
             self.handle_closed(id, now);
         }
@@ -179,7 +187,7 @@ impl Server {
     /// The connection is broken, or there is nothing more to wait for.
     pub fn handle_closed(&mut self, id: PeerId, now: Now) {
         if self.peers.get(id).is_some() {
-            self.leave(id, None, now);
+            self.leave(id, Ending::Lost, None, now);
             self.forget(id);
             self.closes.push_back(id);
         }
@@ -244,6 +252,7 @@ impl Server {
 
     /// `len` of these bytes are written.
     pub fn handle_sent(&mut self, id: PeerId, len: usize) {
+        self.counters.sent_bytes += len as u64;
         self.hub.outboxes.handle_sent(id, len);
     }
 
@@ -272,7 +281,7 @@ impl Server {
             match self.peers.get(id).map(|peer| &peer.phase) {
                 Some(Phase::Open(_)) => {
                     let close = Frame::close(CloseCode::Away, "the server is going away");
-                    self.leave(id, Some(close), now);
+                    self.leave(id, Ending::GoingAway, Some(close), now);
                     self.set_deadline(id, Some(by));
                 }
                 Some(Phase::Request(_)) => self.handle_closed(id, now),
@@ -303,12 +312,7 @@ impl Server {
 
     /// What has happened so far.
     pub fn counters(&self) -> Counters {
-        self.counters
-    }
-
-    /// Frames handed out to members so far.
-    pub fn deliveries(&self) -> u64 {
-        self.hub.outboxes.deliveries()
+        Counters { frames: self.hub.outboxes.traffic(), ..self.counters }
     }
 
     /// Panics where the parts do not agree. Work: everything; for tests.
@@ -317,11 +321,33 @@ impl Server {
         let open =
             self.peers.iter().filter(|(_, peer)| matches!(peer.phase, Phase::Open(_))).count();
         assert_eq!(open, self.members as usize, "members are counted");
-        let counters = &self.counters;
-        assert_eq!(counters.accepted - counters.closed, self.peers.len() as u64);
-        assert_eq!(counters.joined - counters.left, u64::from(self.members));
+        self.check_counters();
         let timed = self.peers.iter().filter(|(_, peer)| peer.deadline != Deadline::default());
         assert_eq!(timed.count(), self.timers.len(), "every deadline has its peer");
+    }
+
+    fn check_counters(&self) {
+        let Counters { accepted, closed, joined, left, served, refused, .. } = self.counters();
+        assert_eq!(accepted, closed.sum() + self.peers.len() as u64, "all are here or gone");
+        assert_eq!(joined, left.sum() + u64::from(self.members), "all are members or have left");
+        let mut ended = closed;
+        for (_, peer) in self.peers.iter() {
+            if let Phase::Closing(ending) = peer.phase {
+                ended.count(ending);
+            }
+        }
+        for (ending, count) in ended.iter() {
+            let begun = match ending {
+                Ending::Unused => count,
+                Ending::Served => served,
+                Ending::Refused => refused.sum(),
+                _ => left.of(ending),
+            };
+            assert_eq!(count, begun, "an ending stays as it is: {ending}");
+        }
+        let Counters { texts, messages, typing, rejected, .. } = self.counters();
+        let answered = messages + typing + rejected.sum() + left.of(Ending::OverRate);
+        assert_eq!(texts, answered, "each text has one outcome");
     }
 
     fn set_deadline(&mut self, id: PeerId, at: Option<u64>) {
@@ -336,15 +362,17 @@ impl Server {
             Event::Binary(bytes) if self.is_echo => self.echo_binary(id, &bytes),
             Event::Text(text) => self.handle_text(id, &text, now),
             Event::Binary(_) => {
-                self.counters.failed += 1;
                 self.dismiss(id, CloseCode::Unsupported, "only text messages are understood", now);
             }
-            Event::Ping(payload) => self.hub.outboxes.set_pong(id, Frame::pong(&payload)),
-            Event::Pong(_) => {}
+            Event::Ping(payload) => {
+                self.counters.pings += 1;
+                self.hub.outboxes.set_pong(id, Frame::pong(&payload));
+            }
+            Event::Pong(_) => self.counters.pongs += 1,
             Event::Close(code) => {
                 let answer =
                     code.map_or_else(Frame::close_without_code, |code| Frame::close(code, ""));
-                self.leave(id, Some(answer), now);
+                self.leave(id, Ending::Left, Some(answer), now);
             }
         }
     }
@@ -352,6 +380,7 @@ impl Server {
     fn handle_text(&mut self, id: PeerId, text: &str, now: Now) {
         let Some(Peer { phase: Phase::Open(open), .. }) = self.peers.get_mut(id) else { return };
         let Some(dialect) = self.hub.dialect(id) else { return };
+        self.counters.texts += 1;
         match open.bucket.get_or_insert_default().draw(now.mono_ms, &self.limits) {
             Verdict::Within => {}
             Verdict::Over => {
@@ -360,7 +389,6 @@ impl Server {
                 return self.reject(id, "tooFast", &why, text, dialect);
             }
             Verdict::TooLong => {
-                self.counters.over_rate += 1;
                 return self.dismiss(id, CloseCode::Policy, "too fast for too long", now);
             }
         }
@@ -369,14 +397,17 @@ impl Server {
                 self.hub.publish(id, &message, reference.as_deref(), now);
                 self.counters.messages += 1;
             }
-            Ok(Command::Typing) => self.hub.typing(id, now),
+            Ok(Command::Typing) => {
+                self.hub.typing(id, now);
+                self.counters.typing += 1;
+            }
             Err(error) => self.reject(id, error.code(), &error.to_string(), text, dialect),
         }
     }
 
     /// Tells a member alone why its message, `text`, was not accepted.
     fn reject(&mut self, id: PeerId, code: &'static str, why: &str, text: &str, dialect: Dialect) {
-        self.counters.rejected += 1;
+        self.counters.rejected.count(code);
         let reference = match dialect {
             Dialect::First => None,
             Dialect::Second => envelope::reference(text),
@@ -389,7 +420,7 @@ impl Server {
     /// Sends a member away.
     fn dismiss(&mut self, id: PeerId, code: CloseCode, reason: &str, now: Now) {
         log::debug!("dismissed peer={id} code={code} reason={reason:?}");
-        self.leave(id, Some(Frame::close(code, reason)), now);
+        self.leave(id, Ending::of(code), Some(Frame::close(code, reason)), now);
     }
 
     /// A member lags too far: Close 1013, and nobody else notices.
@@ -397,30 +428,29 @@ impl Server {
         if self.peers.get(id).is_none() {
             return;
         }
-        self.counters.too_slow += 1;
         log::debug!("dismissed peer={id} code=1013 reason=\"too slow\"");
         self.hub
             .outboxes
             .overflow(id, Frame::close(CloseCode::Again, "too slow; come back when you can read"));
-        self.leave(id, None, now);
+        self.leave(id, Ending::TooSlow, None, now);
     }
 
     /// Takes a member out of its room; the other phases stay as they are.
-    fn leave(&mut self, id: PeerId, close: Option<Frame>, now: Now) {
+    fn leave(&mut self, id: PeerId, ending: Ending, close: Option<Frame>, now: Now) {
         let Some(peer) = self.peers.get_mut(id) else { return };
         if !matches!(peer.phase, Phase::Open(_)) {
             return;
         }
         self.hub.leave(id, close, self.drained_by_ms.is_some(), now);
         self.members -= 1;
-        self.counters.left += 1;
+        self.counters.left.count(ending);
         self.uncount_address(id);
-        self.begin_closing(id, now.mono_ms + CLOSE_MS_MAX);
+        self.begin_closing(id, ending, now.mono_ms + CLOSE_MS_MAX);
     }
 
-    fn begin_closing(&mut self, id: PeerId, deadline_ms: u64) {
+    fn begin_closing(&mut self, id: PeerId, ending: Ending, deadline_ms: u64) {
         if let Some(peer) = self.peers.get_mut(id) {
-            peer.phase = Phase::Closing;
+            peer.phase = Phase::Closing(ending);
             self.set_deadline(id, Some(deadline_ms));
         }
     }
@@ -428,10 +458,13 @@ impl Server {
     /// Forgets a peer that is in no room; its slot is free for another.
     fn forget(&mut self, id: PeerId) {
         self.set_deadline(id, None);
-        self.peers.remove(id);
+        let phase = self.peers.remove(id).map(|peer| peer.phase);
         self.addresses.remove(id);
         self.hub.outboxes.close(id);
-        self.counters.closed += 1;
+        self.counters.closed.count(match phase {
+            Some(Phase::Closing(ending)) => ending,
+            _ => Ending::Unused,
+        });
     }
 
     fn handle_deadline(&mut self, id: PeerId, now: Now) {
@@ -442,7 +475,7 @@ impl Server {
             }
             Phase::Open(_) => self.keep_alive(id, peer.heard_ms, now),
             // A connection that was opened and never used wants no answer.
-            Phase::Request(_) | Phase::Closing => self.handle_closed(id, now),
+            Phase::Request(_) | Phase::Closing(_) => self.handle_closed(id, now),
         }
     }
 
@@ -451,11 +484,12 @@ impl Server {
         let (ping_ms, silence_ms_max) = (self.limits.ping_ms, self.limits.silence_ms_max());
         let silent_ms = now.mono_ms.saturating_sub(heard_ms);
         if silent_ms >= silence_ms_max {
-            self.counters.silent += 1;
             log::debug!("dropped peer={id} reason=silent silent_ms={silent_ms}");
+            self.leave(id, Ending::Silent, None, now);
             self.handle_closed(id, now);
         } else if silent_ms >= ping_ms {
             self.hub.outboxes.push_whole(id, Frame::ping().into_bytes());
+            self.counters.pinged += 1;
             self.set_keepalive(id, now.mono_ms, ping_ms.min(silence_ms_max - silent_ms));
         } else {
             self.set_keepalive(id, heard_ms, ping_ms);

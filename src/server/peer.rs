@@ -1,5 +1,6 @@
 //! The inbound half of one connection.
 
+use super::ending::Ending;
 use super::rate::Bucket;
 use super::timers::Deadline;
 use crate::limits::REQUEST_BYTES_MAX;
@@ -25,7 +26,7 @@ pub(super) enum Phase {
     /// It is a member of a room.
     Open(Open),
     /// All has been said to it, or is queued. What it still sends is dropped.
-    Closing,
+    Closing(Ending),
 }
 
 /// What only a member has.

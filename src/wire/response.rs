@@ -92,6 +92,9 @@ fn push_field(head: &mut String, name: &str, value: &str) {
     let _ = write!(head, "{name}: {value}\r\n");
 }
 
+/// Every status of a [`Refusal`].
+pub const REFUSAL_STATUSES: [u16; 10] = [400, 403, 404, 405, 408, 426, 429, 431, 503, 505];
+
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
@@ -113,6 +116,13 @@ fn reason(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_refusal_has_a_reason_phrase() {
+        for status in REFUSAL_STATUSES {
+            assert_ne!(reason(status), reason(0), "{status}");
+        }
+    }
 
     #[test]
     fn a_refusal_says_why() {

@@ -139,7 +139,7 @@ fn served<'p>(server: Server, pieces: impl IntoIterator<Item = &'p [u8]>) -> Ans
         house.send(id, piece);
     }
     let answer = Answer::read(&house.take(id));
-    Answer { failed: house.server.counters().failed > 0, ..answer }
+    Answer { failed: house.server.counters().failed() > 0, ..answer }
 }
 
 /// The echo to a client whose frames come in one segment with its request.
@@ -151,7 +151,7 @@ pub(crate) fn echo_at_once(frames: &[u8]) -> Answer {
     assert!(stream.starts_with(b"HTTP/1.1 101 "), "first of all the handshake is answered");
     let end = stream.windows(4).position(|four| four == b"\r\n\r\n").expect("a blank line");
     let answer = Answer::read(&stream[end + 4..]);
-    Answer { failed: house.server.counters().failed > 0, ..answer }
+    Answer { failed: house.server.counters().failed() > 0, ..answer }
 }
 
 /// A stream with some bytes to read that takes all that is written.

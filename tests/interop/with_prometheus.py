@@ -12,6 +12,7 @@ import json
 import socket
 import sys
 import time
+import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
 
@@ -34,8 +35,12 @@ def scrape(url):
 
 
 def value(families, name):
-    [sample] = families[name].samples
-    return sample.value
+    """The value of a metric, or all its values together where it has labels."""
+    return sum(sample.value for sample in families[name].samples)
+
+
+def by_label(families, name, label):
+    return {sample.labels[label]: sample.value for sample in families[name].samples}
 
 
 def await_values(url, expected):
@@ -68,6 +73,48 @@ def families_are_well_formed(url):
         if family.type == "counter":
             assert family.samples[0].name == family.name + "_total", family
     assert value(scrape(url), "process_resident_memory_bytes") > 100_000
+
+
+def values_are_told_apart_by_labels(url):
+    """each reason, status, code and kind is a label with a value of its own"""
+    families = scrape(url)
+    for name, label, known in (
+        ("closed", "reason", {"unused", "served", "left", "lost", "too_slow", "going_away"}),
+        ("left", "reason", {"left", "lost", "silent", "protocol", "over_rate"}),
+        ("refused", "status", {"400", "403", "408", "429", "503"}),
+        ("rejected", "code", {"notJson", "tooLong", "tooFast"}),
+        ("received", "kind", {"text", "ping", "pong"}),
+        ("turned_away", "want", {"place", "descriptor"}),
+        ("unavailable", "of", {"members", "rooms"}),
+        ("frames_dropped", "reason", {"too_slow", "gone", "spared"}),
+    ):
+        found = by_label(families, f"hallway_{name}", label)
+        assert known <= set(found), (name, found)
+
+
+def numbers_add_up(url):
+    """connections, members, texts and frames are all accounted for, whatever became of them"""
+    with contextlib.suppress(urllib.error.HTTPError):
+        urllib.request.urlopen(f"http://{urlsplit(url).netloc}/nowhere", timeout=PATIENCE)
+    with connect(url) as one, connect(url, subprotocols=["hallway.v2"]) as two:
+        say(one, "Hello!")
+        say(one, "")
+        two.send(json.dumps({"type": "typing"}))
+        two.send(b"binary")
+        one.send("no JSON")
+        await_values(url, {"hallway_rejected": (2).__eq__, "hallway_left": (1).__eq__})
+        one.socket.close()
+    families = await_values(url, {"hallway_members": (0).__eq__, "hallway_left": (2).__eq__})
+    of = lambda name: value(families, f"hallway_{name}")
+    left = by_label(families, "hallway_left", "reason")
+    assert (left["binary"], left["lost"]) == (1, 1), left
+    assert by_label(families, "hallway_refused", "status")["404"] == 1
+    assert of("accepted") == of("connections") + of("closed")
+    assert of("joined") == of("members") + of("left")
+    received = by_label(families, "hallway_received", "kind")
+    assert received["text"] == of("messages") + of("typing") + of("rejected") == 4
+    assert of("frames_expected") == of("frames_sent") + of("frames_dropped") + of("queue_frames_sum")
+    assert of("received_bytes") > 500 and of("sent_bytes") > 1000
 
 
 def head_has_no_body(url):
@@ -137,6 +184,8 @@ def turns_are_a_histogram(url):
 
 CHECKS = [
     families_are_well_formed,
+    values_are_told_apart_by_labels,
+    numbers_add_up,
     head_has_no_body,
     people_and_messages_count,
     a_slow_reader_shows,

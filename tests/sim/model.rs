@@ -61,8 +61,8 @@ impl World {
     pub(crate) fn check_empty(&self) {
         self.server().check_invariants();
         let counters = self.server().counters();
-        assert_eq!((self.server().peers(), counters.accepted), (0, counters.closed));
-        assert_eq!(counters.joined, counters.left);
+        assert_eq!((self.server().peers(), counters.accepted), (0, counters.closed.sum()));
+        assert_eq!(counters.joined, counters.left.sum());
         let rooms = self.server().rooms();
         assert!(rooms == 0 || self.limits.history_frames_max > 0, "an empty room is forgotten");
         let most = self.held_when_new + rooms * self.history_bytes() + KEPT_BYTES;

@@ -20,6 +20,10 @@ pub enum Dialect {
     Second,
 }
 
+/// Every code of a [`Rejection`] in the second dialect; docs/protocol.md says when.
+pub const REJECTION_CODES: [&str; 7] =
+    ["notJson", "notEnvelope", "unknownType", "empty", "tooLong", "badRef", "tooFast"];
+
 impl Dialect {
     /// All of them, by [`Dialect::index`].
     pub const ALL: [Self; 2] = [Self::First, Self::Second];

@@ -1,0 +1,91 @@
+//! Why a connection ends.
+
+use std::fmt;
+
+use crate::wire::frame::CloseCode;
+
+/// Why a connection ends. It is decided once, and stays as it is until the socket is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was gone before it had sent a whole request, or has never sent a byte of one.
+    Unused,
+    /// Its HTTP request was answered with what it asked for.
+    Served,
+    /// Its request was refused with a status.
+    Refused,
+    /// The member said so, with a Close.
+    Left,
+    /// The member's connection ended without a Close.
+    Lost,
+    /// Nothing was heard of the member.
+    Silent,
+    /// A fault in a frame: Close 1002.
+    Protocol,
+    /// A binary message: Close 1003.
+    Binary,
+    /// Text that is no UTF-8: Close 1007.
+    NotUtf8,
+    /// The member stayed over its rate: Close 1008.
+    OverRate,
+    /// A message of too many bytes or fragments: Close 1009.
+    TooBig,
+    /// The member lagged too far: Close 1013.
+    TooSlow,
+    /// The server went away: Close 1001.
+    GoingAway,
+}
+
+impl Ending {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Unused,
+        Self::Served,
+        Self::Refused,
+        Self::Left,
+        Self::Lost,
+        Self::Silent,
+        Self::Protocol,
+        Self::Binary,
+        Self::NotUtf8,
+        Self::OverRate,
+        Self::TooBig,
+        Self::TooSlow,
+        Self::GoingAway,
+    ];
+
+    /// Those that follow from a fault in a frame.
+    pub const FAULTS: [Self; 4] = [Self::Protocol, Self::Binary, Self::NotUtf8, Self::TooBig];
+
+    /// The ending that the server tells a member by this code.
+    pub(super) fn of(code: CloseCode) -> Self {
+        match code {
+            CloseCode::Unsupported => Self::Binary,
+            CloseCode::Invalid => Self::NotUtf8,
+            CloseCode::Policy => Self::OverRate,
+            CloseCode::Size => Self::TooBig,
+            CloseCode::Again => Self::TooSlow,
+            CloseCode::Away => Self::GoingAway,
+            _ => Self::Protocol,
+        }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unused => "unused",
+            Self::Served => "served",
+            Self::Refused => "refused",
+            Self::Left => "left",
+            Self::Lost => "lost",
+            Self::Silent => "silent",
+            Self::Protocol => "protocol",
+            Self::Binary => "binary",
+            Self::NotUtf8 => "not_utf8",
+            Self::OverRate => "over_rate",
+            Self::TooBig => "too_big",
+            Self::TooSlow => "too_slow",
+            Self::GoingAway => "going_away",
+        })
+    }
+}
