@@ -17,6 +17,11 @@ pub const REQUEST_HEADERS_MAX: usize = 64;
 /// Excess: 408 and the connection ends.
 pub const REQUEST_MS_MAX: u64 = 10_000;
 
+/// How long a connection that is no member keeps its place when all are taken, in milliseconds: a
+/// request and its answer over any line that still serves to chat. Excess: it is dropped for
+/// whoever comes next, the oldest first.
+pub const GUEST_MS_MIN: u64 = 250;
+
 /// Frames of one fragmented message. Text of 4 KiB in sensible pieces needs a dozen.
 /// Excess: Close 1009.
 pub const FRAGMENTS_MAX: u32 = 1024;
@@ -311,6 +316,7 @@ impl Limits {
 
 const _: () = assert!(DRAIN_MS_MAX < 5_000, "the command line promises five seconds");
 const _: () = assert!(CLOSE_MS_MAX < DRAIN_MS_MAX, "a drain waits for each Close");
+const _: () = assert!(GUEST_MS_MIN < REQUEST_MS_MAX, "who gives way has its deadline yet to come");
 const _: () = assert!(REQUEST_BYTES_MAX <= READ_BUFFER_BYTES, "a head fits in one read");
 const _: () = assert!(WRITE_SLICES_MAX <= 1024, "IOV_MAX on Linux");
 const _: () = assert!(*QUEUE_FRAMES.start() > TURN_FRAMES_SPARE as u64, "a turn can begin");

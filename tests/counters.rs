@@ -5,7 +5,10 @@ mod common;
 
 use common::{House, NOW, chat, handshake, masked};
 use hallway::hub::PeerId;
-use hallway::limits::{CLOSE_MS_MAX, Limits, RATE_GRACE_MS, REQUEST_BYTES_MAX, REQUEST_MS_MAX};
+use hallway::limits::{
+    CLOSE_MS_MAX, GUEST_MS_MIN, Limits, RATE_GRACE_MS, REFUSALS_MAX, REQUEST_BYTES_MAX,
+    REQUEST_MS_MAX,
+};
 use hallway::server::{Counters, Ending};
 use hallway::wire::envelope::REJECTION_CODES;
 use hallway::wire::response::REFUSAL_STATUSES;
@@ -19,6 +22,13 @@ fn end(house: &mut House, ending: Ending) {
     let id = house.connect();
     match ending {
         Ending::Unused => return house.server.handle_eof(id, house.now),
+        Ending::GaveWay => {
+            // All others are gone in time.
+            (1..limits().peers_max + REFUSALS_MAX).for_each(|_| _ = house.connect());
+            house.at(house.now.mono_ms + GUEST_MS_MIN);
+            house.connect();
+            return;
+        }
         Ending::Served => return house.send(id, b"GET /health HTTP/1.1\r\nHost: box\r\n\r\n"),
         Ending::Refused => return house.send(id, b"GET /nowhere HTTP/1.1\r\nHost: box\r\n\r\n"),
         _ => house.handshake(id, "alice"),
@@ -66,8 +76,12 @@ fn each_end_of_a_connection_has_its_number() {
         assert_eq!(house.server.peers(), 0, "{ending}");
         assert_eq!((closed.sum(), left.sum()), (accepted, joined), "{ending}");
         assert_eq!(closed.of(ending), 1, "{ending}");
-        // The second connection of the slow reader's case is its own.
-        let others = u64::from(ending == Ending::TooSlow);
+        // The second connection of the slow reader's case is its own, and so is a full house.
+        let others = match ending {
+            Ending::TooSlow => 1,
+            Ending::GaveWay => u64::from(limits().peers_max + REFUSALS_MAX),
+            _ => 0,
+        };
         assert_eq!(closed.sum(), 1 + others, "{ending}");
     }
 }

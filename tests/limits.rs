@@ -6,9 +6,9 @@ use common::{House, NOW, chat, closing_code, handshake, masked};
 use std::net::{IpAddr, Ipv4Addr};
 
 use hallway::limits::{
-    CLOSE_MS_MAX, CROWD_NEWS_MS_MIN, DRAIN_MS_MAX, ERROR_BYTES_MAX, Limits, REFERENCE_BYTES_MAX,
-    REFUSALS_MAX, REQUEST_BYTES_MAX, REQUEST_HEADERS_MAX, REQUEST_MS_MAX, ROOM_CHARS_MAX,
-    USERNAME_CHARS_MAX,
+    CLOSE_MS_MAX, CROWD_NEWS_MS_MIN, DRAIN_MS_MAX, ERROR_BYTES_MAX, GUEST_MS_MIN, Limits,
+    REFERENCE_BYTES_MAX, REFUSALS_MAX, REQUEST_BYTES_MAX, REQUEST_HEADERS_MAX, REQUEST_MS_MAX,
+    ROOM_CHARS_MAX, USERNAME_CHARS_MAX,
 };
 use hallway::server::Ending;
 
@@ -455,6 +455,43 @@ fn one_peer_too_many_gets_a_503_and_one_connection_too_many_nothing() {
     house.server.handle_closed(first, NOW);
     let id = house.join("d");
     assert!(house.text(id).starts_with("HTTP/1.1 101 "), "a place has come free");
+}
+
+#[test]
+fn when_all_places_are_taken_the_oldest_who_is_no_member_gives_way() {
+    let mut house = House::new(Limits { peers_max: 2, ..Limits::default() });
+    let alice = house.join("alice");
+    let reader = house.connect();
+    house.block(reader);
+    house.send(reader, b"GET / HTTP/1.1\r\nHost: box\r\n\r\n");
+    for _ in 0..REFUSALS_MAX {
+        let slow = house.connect();
+        house.send(slow, b"GET / HT");
+    }
+    let full = house.server.peers();
+
+    let mut later = house.now;
+    later.mono_ms += GUEST_MS_MIN - 1;
+    assert_eq!(house.server.accept(990, None, later), None, "each has a moment");
+    later.mono_ms += 1;
+    let gone: Vec<_> = (0..=REFUSALS_MAX)
+        .map(|number| {
+            assert!(house.server.accept(1000 + number, None, later).is_some(), "one gives way");
+            assert_eq!(house.server.peers(), full);
+            house.server.poll_close().expect("its socket is to be dropped")
+        })
+        .collect();
+    assert_eq!(gone.first(), Some(&reader));
+    assert!(gone.is_sorted_by_key(|id| id.generation()), "in the order in which they came");
+    assert_eq!(house.server.accept(2000, None, later), None, "newcomers have their moment too");
+    let counters = house.server.counters();
+    assert_eq!(counters.closed.of(Ending::GaveWay), u64::from(REFUSALS_MAX));
+    assert_eq!((counters.closed.of(Ending::Served), counters.turned_away), (1, 2));
+
+    house.now = later;
+    house.take(alice);
+    house.send(alice, &chat("still here"));
+    assert!(house.text(alice).contains("still here"), "members give way to nobody");
 }
 
 #[test]

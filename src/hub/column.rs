@@ -22,6 +22,11 @@ impl PeerId {
     pub fn slot(self) -> usize {
         self.slot as usize
     }
+
+    /// Which of the peers that the server has seen.
+    pub fn generation(self) -> u32 {
+        self.generation
+    }
 }
 
 impl std::fmt::Display for PeerId {

@@ -371,6 +371,10 @@ impl Reactor {
                     if let Err(error) = self.take_in(stream, from, now) {
                         log::warn!("cannot watch error={:?}", error.to_string());
                     }
+                    // Who gave way for it; the descriptor is needed for the next.
+                    while let Some(id) = self.server.poll_close() {
+                        self.close(id);
+                    }
                 }
                 Accepted::Surplus(stream) => {
                     turn_away(stream);

@@ -9,6 +9,8 @@ use crate::wire::frame::CloseCode;
 pub enum Ending {
     /// It was gone before it had sent a whole request, or has never sent a byte of one.
     Unused,
+    /// All places were taken, and its request was not whole yet when others came.
+    GaveWay,
     /// Its HTTP request was answered with what it asked for.
     Served,
     /// Its request was refused with a status.
@@ -37,8 +39,9 @@ pub enum Ending {
 
 impl Ending {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Unused,
+        Self::GaveWay,
         Self::Served,
         Self::Refused,
         Self::Left,
@@ -74,6 +77,7 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unused => "unused",
+            Self::GaveWay => "gave_way",
             Self::Served => "served",
             Self::Refused => "refused",
             Self::Left => "left",

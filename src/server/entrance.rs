@@ -116,6 +116,7 @@ impl Server {
         if let Some(peer) = self.peers.get_mut(id) {
             peer.phase = Phase::Open(Open::default());
         }
+        self.guests.depart(id);
         self.members += 1;
         self.counters.joined += 1;
         self.set_keepalive(id, now.mono_ms, self.limits.ping_ms);

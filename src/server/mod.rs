@@ -10,6 +10,7 @@ mod counters;
 mod echo;
 mod ending;
 mod entrance;
+mod guests;
 mod histogram;
 mod http;
 mod metrics;
@@ -37,6 +38,7 @@ use crate::wire::envelope::{self, Command, Dialect, Rejection};
 use crate::wire::frame::{CloseCode, Event, Frame};
 use crate::wire::response::Refusal;
 use crate::wire::take;
+use guests::Guests;
 use http::Pages;
 use metrics::Metrics;
 use peer::{Peer, Phase, take_request};
@@ -60,6 +62,7 @@ pub struct Server {
     hub: Hub,
     peers: Column<Peer>,
     timers: Timers,
+    guests: Guests,
     closes: VecDeque<PeerId>,
     /// Where each peer comes from, and how many members come from each address; nothing unless
     /// that is limited.
@@ -92,6 +95,7 @@ impl Server {
             origins,
             peers: Column::default(),
             timers: Timers::default(),
+            guests: Guests::default(),
             closes: VecDeque::new(),
             addresses: Column::default(),
             per_ip: BTreeMap::new(),
@@ -105,11 +109,12 @@ impl Server {
         }
     }
 
-    /// Takes a new connection in, in a slot that no connection has.
+    /// Takes a new connection in, in a slot that no connection has. Where all places are taken,
+    /// the oldest connection that is no member gives way: see [`Server::poll_close`].
     ///
     /// `None` where there is no place, not even for a proper refusal: see [`busy`].
     pub fn accept(&mut self, slot: u32, ip: Option<IpAddr>, now: Now) -> Option<PeerId> {
-        if self.peers.len() >= (self.limits.peers_max + REFUSALS_MAX) as usize {
+        if !self.has_place(now) {
             self.counters.turned_away += 1;
             return None;
         }
@@ -127,6 +132,7 @@ impl Server {
             self.addresses.insert(id, ip);
         }
         self.hub.outboxes.open(id);
+        self.guests.arrive(id, now.mono_ms);
         self.set_deadline(id, Some(now.mono_ms + REQUEST_MS_MAX));
         self.counters.accepted += 1;
         Some(id)
@@ -231,13 +237,20 @@ impl Server {
                 return Some(Output::Transmit(id));
             }
             if !self.hub.has_output() {
-                let close = self.closes.pop_front();
-                if close.is_none() {
-                    self.closes.shrink_to(LINE_PEERS_KEPT);
-                }
-                return close.map(Output::Close);
+                return self.poll_close().map(Output::Close);
             }
         }
+    }
+
+    /// The next peer whose socket is to be dropped, until there is none: what
+    /// [`Server::poll_output`] says last, and may be asked for between two calls of
+    /// [`Server::accept`], so that those who give way are gone before others take their places.
+    pub fn poll_close(&mut self) -> Option<PeerId> {
+        let close = self.closes.pop_front();
+        if close.is_none() {
+            self.closes.shrink_to(LINE_PEERS_KEPT);
+        }
+        close
     }
 
     /// Whether [`Server::poll_output`] has something to say.
@@ -324,6 +337,21 @@ impl Server {
         self.check_counters();
         let timed = self.peers.iter().filter(|(_, peer)| peer.deadline != Deadline::default());
         assert_eq!(timed.count(), self.timers.len(), "every deadline has its peer");
+        assert!(self.guests.len() <= self.peers.len() - open, "a member is no guest");
+    }
+
+    /// Whether there is a place for one more connection, or somebody gives way.
+    fn has_place(&mut self, now: Now) -> bool {
+        if self.peers.len() < (self.limits.peers_max + REFUSALS_MAX) as usize {
+            return true;
+        }
+        let Some(id) = self.guests.gives_way(now.mono_ms) else { return false };
+        log::debug!("dropped peer={id} reason=\"gives way\"");
+        if let Some(Peer { phase: phase @ Phase::Request(_), .. }) = self.peers.get_mut(id) {
+            *phase = Phase::Closing(Ending::GaveWay);
+        }
+        self.handle_closed(id, now);
+        true
     }
 
     fn check_counters(&self) {
@@ -338,7 +366,7 @@ impl Server {
         }
         for (ending, count) in ended.iter() {
             let begun = match ending {
-                Ending::Unused => count,
+                Ending::Unused | Ending::GaveWay => count,
                 Ending::Served => served,
                 Ending::Refused => refused.sum(),
                 _ => left.of(ending),
@@ -458,6 +486,7 @@ impl Server {
     /// Forgets a peer that is in no room; its slot is free for another.
     fn forget(&mut self, id: PeerId) {
         self.set_deadline(id, None);
+        self.guests.depart(id);
         let phase = self.peers.remove(id).map(|peer| peer.phase);
         self.addresses.remove(id);
         self.hub.outboxes.close(id);
