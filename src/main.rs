@@ -33,8 +33,10 @@ fn main() -> ExitCode {
 
 /// Says what serving would be like, or what would keep it from starting whoever starts it.
 fn check(options: &Options) -> ExitCode {
-    match options.user.as_ref().map(User::look_up).transpose() {
-        Ok(_) => print(&options::report(options, raise_descriptor_limit())),
+    let descriptors = raise_descriptor_limit();
+    let user = || options.user.as_ref().map(User::look_up).transpose();
+    match options.check_descriptors(descriptors).map_err(io::Error::other).and_then(|()| user()) {
+        Ok(_) => print(&options::report(options, descriptors)),
         Err(error) => {
             complain(&error.to_string());
             ExitCode::from(USAGE)
@@ -70,7 +72,9 @@ fn serve(options: &Options) -> ExitCode {
 
 /// Everything that can fail before the first connection.
 fn open(options: &Options) -> io::Result<Reactor> {
-    let (limits, beyond) = options.limits_within(raise_descriptor_limit());
+    let descriptors = raise_descriptor_limit();
+    options.check_descriptors(descriptors).map_err(io::Error::other)?;
+    let (limits, beyond) = options.limits_within(descriptors);
     let peers_max = limits.peers_max;
     if let Some(asked) = beyond {
         log::warn!(

@@ -71,12 +71,32 @@ impl Options {
     /// The limits on a machine that lets the process have so many descriptors, `None` for any
     /// number; and what was asked for beyond that, if anything was.
     pub fn limits_within(&self, descriptors: Option<u64>) -> (Limits, Option<u32>) {
-        let reserved = DESCRIPTORS_RESERVED + u64::from(REFUSALS_MAX) + self.listen.len() as u64;
+        let reserved = self.descriptors_min() - 1;
         let possible = descriptors.map_or(*limits::PEERS.end(), |all| all.saturating_sub(reserved));
         let possible = u32::try_from(possible.clamp(1, *limits::PEERS.end())).unwrap_or(u32::MAX);
         let peers_max = self.max_peers.map_or(possible, |asked| asked.min(possible));
         let beyond = self.max_peers.filter(|&asked| asked > possible);
         (Limits { peers_max, ..self.limits.clone() }, beyond)
+    }
+
+    /// What it takes to serve a single peer.
+    fn descriptors_min(&self) -> u64 {
+        DESCRIPTORS_RESERVED + u64::from(REFUSALS_MAX) + self.listen.len() as u64 + 1
+    }
+
+    /// Whether so many descriptors are enough to start with, `None` for any number.
+    ///
+    /// # Errors
+    /// One line: what, why, what to do.
+    pub fn check_descriptors(&self, descriptors: Option<u64>) -> Result<(), String> {
+        let needed = self.descriptors_min();
+        match descriptors.filter(|&all| all < needed) {
+            Some(all) => Err(format!(
+                "only {all} descriptors are allowed, and to serve a single peer takes {needed}; \
+                 raise the limit with ulimit -n or LimitNOFILE="
+            )),
+            None => Ok(()),
+        }
     }
 }
 
@@ -273,6 +293,11 @@ mod tests {
         let (limits, beyond) = options.limits_within(Some(1024));
         assert_eq!((limits.peers_max, beyond), (999, Some(5000)));
         assert_eq!(options.limits_within(Some(20_000)).0.peers_max, 5000);
+        let needed = 16 + 8 + 1 + 1;
+        assert_eq!(options.check_descriptors(Some(needed)), Ok(()));
+        assert_eq!(options.limits_within(Some(needed)).0.peers_max, 1);
+        assert!(options.check_descriptors(Some(needed - 1)).unwrap_err().contains("takes 26"));
+        assert_eq!(options.check_descriptors(None), Ok(()));
     }
 
     fn checked(args: &str, descriptors: u64) -> String {
