@@ -139,6 +139,11 @@ pub const SOCKET_MODE: u32 = 0o660;
 /// connection, unless one closes before, in milliseconds.
 pub const ACCEPT_RETRY_MS: u64 = 500;
 
+/// A turn that began so much later than its poll was to end, in milliseconds, comes after a stop
+/// of the process or the machine, which no work of a turn comes near. Excess: all deadlines are
+/// put off as long.
+pub const STOPPED_MS_MIN: u64 = 1_000;
+
 /// Descriptors that are not peers: three standard streams, the poll, the signals' two, the
 /// listeners, the supervisor's, and a few to spare for the connections that are told that the house is full.
 pub const DESCRIPTORS_RESERVED: u64 = 16;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use chrono::{Local, Offset, TimeZone};
 
 use crate::clock::Now;
+use crate::limits::STOPPED_MS_MIN;
 
 /// Zones change their offset on whole minutes, so once a minute is often enough to ask.
 const OFFSET_MS: i64 = 60_000;
@@ -27,20 +28,28 @@ impl Clock {
         Self { start, read_at: start, minute: None, utc_offset_s: 0 }
     }
 
-    /// Milliseconds since the start.
+    /// Milliseconds since the start, without those in which the process was stopped.
     pub(super) fn mono_ms(&self) -> u64 {
         whole_ms(self.start.elapsed())
     }
 
-    /// The time by all clocks.
-    pub(super) fn now(&mut self) -> Now {
+    /// The time by all clocks, after a turn that had nothing to do for at most so long.
+    ///
+    /// Where far more time has gone by, the process was stopped (SIGSTOP, a machine that was
+    /// paused). Then nobody's deadline may come from it: no ping was sent and no answer read.
+    pub(super) fn now(&mut self, sleep_max: Option<Duration>) -> Now {
         let unix_ms = unix_ms();
         let minute = unix_ms.div_euclid(OFFSET_MS);
         if self.minute != Some(minute) {
             self.minute = Some(minute);
             self.utc_offset_s = utc_offset_s(unix_ms);
         }
-        self.read_at = Instant::now();
+        let read_at = Instant::now();
+        if let Some(stopped) = stopped(read_at - self.read_at, sleep_max) {
+            log::warn!("was stopped ms={} deadlines=\"put off as long\"", stopped.as_millis());
+            self.start += stopped;
+        }
+        self.read_at = read_at;
         let mono_ms = whole_ms(self.read_at - self.start);
         Now { mono_ms, unix_ms, utc_offset_s: self.utc_offset_s }
     }
@@ -49,6 +58,12 @@ impl Clock {
     pub(super) fn us_since_now(&self) -> u64 {
         u64::try_from(self.read_at.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
+}
+
+/// For how long the process was stopped in a turn that took so long, if it was.
+fn stopped(took: Duration, sleep_max: Option<Duration>) -> Option<Duration> {
+    let beyond = took.checked_sub(sleep_max?)?;
+    (beyond >= Duration::from_millis(STOPPED_MS_MIN)).then_some(beyond)
 }
 
 fn whole_ms(time: Duration) -> u64 {
@@ -68,4 +83,30 @@ fn unix_ms() -> i64 {
 fn utc_offset_s(unix_ms: i64) -> i32 {
     let local = Local.timestamp_millis_opt(unix_ms).earliest();
     local.map_or(0, |time| time.offset().fix().local_minus_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    #[test]
+    fn a_turn_that_took_far_longer_than_it_could_was_a_stop() {
+        assert_eq!(stopped(MS(60_000), Some(MS(500))), Some(MS(59_500)));
+        assert_eq!(stopped(MS(60_000), Some(MS(60_000))), None, "it slept as it was told");
+        assert_eq!(stopped(MS(500 + STOPPED_MS_MIN - 1), Some(MS(500))), None, "a busy machine");
+        assert_eq!(stopped(MS(60_000), None), None, "nobody has a deadline");
+    }
+
+    #[test]
+    fn the_time_of_a_stop_does_not_count() {
+        let mut clock = Clock::new();
+        let before = clock.now(Some(MS(0))).mono_ms;
+        // As if the last turn had begun a minute ago.
+        clock.start -= MS(60_000);
+        clock.read_at -= MS(60_000);
+        let after = clock.now(Some(MS(10))).mono_ms;
+        assert!((before..before + STOPPED_MS_MIN).contains(&after), "{before} and then {after}");
+    }
 }

@@ -162,12 +162,13 @@ impl Reactor {
     /// # Errors
     /// A poll that fails; nothing that a peer does can make it.
     pub fn turn(&mut self, events: &mut Events) -> io::Result<()> {
-        match self.poll.poll(events, self.poll_timeout()) {
+        let sleep_max = self.poll_timeout();
+        match self.poll.poll(events, sleep_max) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
             Err(_) => events.clear(),
             Ok(()) => {}
         }
-        let now = self.clock.now();
+        let now = self.clock.now(sleep_max);
         self.read_backlog(now);
         for event in events.iter() {
             self.handle_event(event, now);
