@@ -15,7 +15,8 @@ pub(super) enum Outcome {
     Blocked,
     /// The peer will send no more.
     Eof,
-    /// The connection is of no more use.
+    /// The connection is of no more use. So it is where the kernel is short of memory (`ENOBUFS`,
+    /// `ENOMEM`): the poll does not tell when that is over, and what waits for it keeps memory too.
     Lost(io::Error),
 }
 

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use tungstenite::stream::MaybeTlsStream;
-use tungstenite::{Error, Message, WebSocket, connect};
+use tungstenite::{Error, HandshakeError, Message, WebSocket, client};
 
 /// How long anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -101,10 +101,17 @@ impl Program {
     }
 
     pub fn join(&self, name: impl Display) -> Client {
+        self.try_join(name).expect("a place in the room")
+    }
+
+    /// The same where it may fail.
+    pub fn try_join(&self, name: impl Display) -> Result<Client, Error> {
         let url = format!("ws://{}/chat?username={name}", self.address);
-        let (client, _) = connect(url).expect("a place in the room");
-        stream_of(&client).set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        client
+        match client(url, MaybeTlsStream::Plain(self.connect())) {
+            Ok((client, _)) => Ok(client),
+            Err(HandshakeError::Failure(error)) => Err(error),
+            Err(HandshakeError::Interrupted(_)) => panic!("no answer within {PATIENCE:?}"),
+        }
     }
 
     /// What the server answers, up to where it ends the connection.
@@ -139,6 +146,13 @@ impl Program {
         let text = self.proc("status");
         let line = text.lines().find(|line| line.starts_with(key)).expect("the line");
         line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+    }
+
+    /// The state of its process, like "S" for asleep and "T" for stopped.
+    pub fn state(&self) -> String {
+        let text = self.proc("stat");
+        let fields = text.rsplit(')').next().expect("fields");
+        fields.split_whitespace().next().expect("a state").to_owned()
     }
 
     /// CPU time so far, its own and the kernel's for it, in [`TICK`]s.
