@@ -15,7 +15,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use common::program::{Client, HEALTH, Program, eventually, hear, hear_of, pass, say, stream_of};
+use common::program::{
+    Client, HEALTH, Program, can, eventually, hear, hear_of, pass, say, stream_of,
+};
 use common::{House, chat, handshake, masked};
 use hallway::limits::Limits;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -23,20 +25,6 @@ use tungstenite::error::ProtocolError;
 use tungstenite::{Error, Message};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_hallway");
-
-/// Whether a command succeeds; if not, the test that needs it says that it is skipped.
-fn can(what: &str, command: &mut Command) -> bool {
-    let output = command.stdin(Stdio::null()).output();
-    let is_able = output.as_ref().is_ok_and(|output| output.status.success());
-    if !is_able {
-        let why = match &output {
-            Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
-            Err(error) => error.to_string(),
-        };
-        println!("skipped: {what} is not possible here: {}", why.lines().next().unwrap_or("?"));
-    }
-    is_able
-}
 
 /// A file of one test, gone after it.
 struct Scratch(PathBuf);

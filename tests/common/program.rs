@@ -205,6 +205,20 @@ impl Drop for Program {
     }
 }
 
+/// Whether a command succeeds; if not, the test that needs it says that it is skipped.
+pub fn can(what: &str, command: &mut Command) -> bool {
+    let output = command.stdin(Stdio::null()).output();
+    let is_able = output.as_ref().is_ok_and(|output| output.status.success());
+    if !is_able {
+        let why = match &output {
+            Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+            Err(error) => error.to_string(),
+        };
+        println!("skipped: {what} is not possible here: {}", why.lines().next().unwrap_or("?"));
+    }
+    is_able
+}
+
 /// Lets time go by that is to be measured. What can be asked for is waited for with
 /// [`eventually`].
 pub fn pass(time: Duration) {
