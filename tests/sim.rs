@@ -7,39 +7,59 @@
 //!     HALLWAY_SIM_SEEDS=10000 cargo test --release --test sim -- --nocapture
 //!     HALLWAY_SIM_SEED=17 cargo test --test sim -- --nocapture
 //!
-//! A seed that fails prints the shortest list of actions that was found to fail like it.
-//! `fuzz/planted/run` shows that the seeds find bugs which are there.
+//! A seed that fails prints what has failed, and the shortest list of actions that was found to
+//! fail in the same place. `fuzz/planted/run` shows that the seeds find bugs which are there.
 
 #[path = "sim/action.rs"]
 mod action;
 #[path = "sim/client.rs"]
 mod client;
+#[path = "sim/connection.rs"]
+mod connection;
 #[path = "common/heap.rs"]
 mod heap;
 #[path = "sim/model.rs"]
 mod model;
+#[path = "sim/network.rs"]
+mod network;
 #[path = "sim/random.rs"]
 mod random;
+#[path = "sim/shorten.rs"]
+mod shorten;
 #[path = "sim/world.rs"]
 mod world;
 
+use std::cell::{Cell, RefCell};
 use std::env;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use action::Action;
+use hallway::server::{Counters, Ending};
 use random::Random;
+use shorten::shorten;
 use world::World;
 
 /// Seeds that are tried where nothing else is asked for.
-const SEEDS: u64 = 256;
+const SEEDS: usize = 256;
 
 /// Actions for each client of a run.
-const ACTIONS_PER_CLIENT: usize = 25;
+const ACTIONS_PER_CLIENT: usize = 50;
 
-/// One seed in so many has a crowd instead of two dozen clients.
-const CROWD_EVERY: u64 = 32;
+/// How many clients a seed has: mostly two dozen, now and then a crowd.
+const CROWDS: [(u64, usize); 2] = [(32, 300), (8, 80)];
+const CLIENTS: usize = 24;
+
+/// How long a failing seed is made shorter.
+const SHORTEN_FOR: Duration = Duration::from_secs(60);
+
+thread_local! {
+    /// Where the latest panic was, and what it said.
+    static PANIC: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
+    /// How many actions the present run has begun.
+    static BEGUN: Cell<usize> = const { Cell::new(0) };
+}
 
 /// What a seed stands for.
 struct Run {
@@ -48,44 +68,80 @@ struct Run {
     actions: Vec<Action>,
 }
 
+/// How a run ended that failed.
+#[derive(Debug)]
+struct Failure {
+    place: String,
+    message: String,
+    /// How many actions had begun.
+    begun: usize,
+}
+
 impl Run {
     fn new(seed: u64) -> Self {
-        let clients = if seed % CROWD_EVERY == CROWD_EVERY - 1 { 300 } else { 24 };
+        let crowd = CROWDS.iter().find(|(every, _)| seed % every == every - 1);
+        let clients = crowd.map_or(CLIENTS, |&(_, clients)| clients);
         let mut random = Random::new(!seed);
         let count = clients * ACTIONS_PER_CLIENT;
         let actions = (0..count).map(|_| Action::random(&mut random, clients)).collect();
         Self { seed, clients, actions }
     }
 
-    fn go(&self) {
+    /// What the server has counted in the end.
+    fn go(&self, actions: &[Action]) -> Counters {
         let mut world = World::new(self.seed, self.clients);
-        self.actions.iter().for_each(|&action| world.act(action));
-        world.settle();
-        if self.seed.is_multiple_of(2) {
+        for (index, &action) in (1..).zip(actions) {
+            BEGUN.set(index);
+            world.act(action);
+        }
+        if self.seed.is_multiple_of(4) {
+            // In the middle of the conversation.
+            world.drain();
+        } else {
+            world.settle();
+        }
+        if self.seed % 4 == 2 {
             world.drain();
         }
         world.leave_all();
+        world.server.counters()
     }
 
-    fn fails(&self) -> bool {
-        catch_unwind(AssertUnwindSafe(|| self.go())).is_err()
+    fn try_it(&self, actions: &[Action]) -> Result<Counters, Failure> {
+        catch_unwind(AssertUnwindSafe(|| self.go(actions))).map_err(|_| {
+            let (place, message) = PANIC.take().expect("the hook has seen it");
+            Failure { place, message, begun: BEGUN.get() }
+        })
     }
 
-    /// Leaves out what is not needed to fail: large pieces first, single actions last.
-    fn shorten(&mut self) {
-        let mut piece = self.actions.len() / 2;
-        while piece > 0 {
-            let mut at = 0;
-            while at < self.actions.len() {
-                let end = (at + piece).min(self.actions.len());
-                let left_out: Vec<Action> = self.actions.drain(at..end).collect();
-                if !self.fails() {
-                    self.actions.splice(at..at, left_out);
-                    at += piece;
-                }
-            }
-            piece /= 2;
+    /// Leaves out what it does not need to fail in the same place.
+    fn shorten(&mut self, failure: &Failure) {
+        let mut actions = std::mem::take(&mut self.actions);
+        let is_same = |actions: &[Action]| {
+            self.try_it(actions).is_err_and(|found| found.place == failure.place)
+        };
+        // What it had not come to is the least needed.
+        if is_same(&actions[..failure.begun]) {
+            actions.truncate(failure.begun);
         }
+        shorten(&mut actions, Instant::now() + SHORTEN_FOR, is_same);
+        self.actions = actions;
+    }
+
+    fn print(&self) {
+        let clients = world::guests(self.seed, self.clients);
+        for Action { kind, who, how } in &self.actions {
+            let client = &clients[*who];
+            let dialect = if client.is_second { "second" } else { "first" };
+            let (temper, room) = (client.temper, client.room);
+            println!("{kind:?} of {who} ({temper:?}, {dialect} dialect, room {room}), {how:#018x}");
+        }
+        println!(
+            "{} actions of seed {}: HALLWAY_SIM_SEED={}",
+            self.actions.len(),
+            self.seed,
+            self.seed
+        );
     }
 }
 
@@ -97,34 +153,84 @@ fn number(variable: &str) -> Option<u64> {
 fn seeds() -> Range<u64> {
     match number("HALLWAY_SIM_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("HALLWAY_SIM_SEEDS").unwrap_or(SEEDS),
+        None => 0..number("HALLWAY_SIM_SEEDS").unwrap_or(SEEDS as u64),
     }
 }
 
-/// The first seed that fails; the panics on the way are not worth a line.
-fn first_failure(seeds: Range<u64>) -> Option<Run> {
+/// What each of the seeds has counted, or the first that fails, made short, and how; the panics
+/// on the way are not worth a line.
+fn try_all(seeds: Range<u64>) -> Result<Vec<Counters>, (Run, Failure)> {
     let hook = take_hook();
-    set_hook(Box::new(|_| {}));
-    let mut failed = seeds.map(Run::new).find(Run::fails);
-    if let Some(run) = &mut failed {
-        run.shorten();
-    }
+    set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let message = info.payload_as_str().unwrap_or_default().to_owned();
+        PANIC.set(Some((place, message)));
+    }));
+    let tried = seeds.map(|seed| {
+        let mut run = Run::new(seed);
+        run.try_it(&run.actions).map_err(|failure| {
+            run.shorten(&failure);
+            (run, failure)
+        })
+    });
+    let outcome = tried.collect();
     set_hook(hook);
-    failed
+    outcome
+}
+
+/// Fails where something has not happened in any run: what does not happen is not tested.
+fn check_reached(runs: &[Counters]) {
+    let mut missing = Vec::new();
+    let mut expect = |what: String, of: &dyn Fn(&Counters) -> u64| {
+        if runs.iter().map(of).sum::<u64>() == 0 {
+            missing.push(what);
+        }
+    };
+    for ending in Ending::ALL {
+        expect(ending.to_string(), &|run| run.closed.of(ending) + run.left.of(ending));
+    }
+    for status in [400, 404, 405, 408, 429, 431, 503] {
+        expect(status.to_string(), &|run| run.refused.of(status));
+    }
+    for code in ["notJson", "notEnvelope", "unknownType", "empty", "tooLong", "badRef", "tooFast"] {
+        expect(code.to_owned(), &|run| run.rejected.of(code));
+    }
+    expect("a full house".to_owned(), &|run| run.full);
+    expect("pings".to_owned(), &|run| run.pinged);
+    expect("typing".to_owned(), &|run| run.typing);
+    expect("frames lost to lag".to_owned(), &|run| run.frames.too_slow);
+    expect("frames for who is gone".to_owned(), &|run| run.frames.gone);
+    expect("frames that are spared".to_owned(), &|run| run.frames.spared);
+    assert!(missing.is_empty(), "no run came to {missing:?}");
 }
 
 #[test]
 fn the_model_holds_whatever_happens() {
     let started = Instant::now();
-    let seeds = seeds();
-    let count = seeds.end - seeds.start;
-    let Some(run) = first_failure(seeds) else {
-        let seconds = started.elapsed().as_secs_f64();
-        return println!("{count} seeds, {:.0} a second", count as f64 / seconds);
-    };
-    for Action { kind, who, how } in &run.actions {
-        println!("{kind:?} of {who}, {how:#018x}");
+    match try_all(seeds()) {
+        Ok(runs) => {
+            let seconds = started.elapsed().as_secs_f64();
+            println!("{} seeds, {:.0} a second", runs.len(), runs.len() as f64 / seconds);
+            if runs.len() >= SEEDS {
+                check_reached(&runs);
+            }
+        }
+        Err((run, Failure { place, message, .. })) => {
+            run.print();
+            println!("{place}: {message}");
+            run.go(&run.actions);
+        }
     }
-    println!("{} actions of seed {}: HALLWAY_SIM_SEED={}", run.actions.len(), run.seed, run.seed);
-    run.go();
+}
+
+#[test]
+fn a_seed_is_the_same_run_every_time() {
+    let ends = [(); 2].map(|()| {
+        let run = Run::new(5);
+        let mut world = World::new(run.seed, run.clients);
+        run.actions.iter().for_each(|&action| world.act(action));
+        let seen = |client: &client::Client| client.connection.seen.clone();
+        (world.server.counters(), world.held, world.clients.iter().map(seen).collect::<Vec<_>>())
+    });
+    assert_eq!(ends[0], ends[1]);
 }

@@ -4,14 +4,14 @@ use super::random::Random;
 
 /// One thing that happens. Whom it happens to, and how, follows from the numbers alone, so that
 /// an action means the same when those before it are left out.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Action {
     pub(crate) kind: Kind,
     pub(crate) who: usize,
     pub(crate) how: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Connect,
     Say,
@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Read,
     /// The rest of the loop's turn.
     Turn,
+    /// A turn whose budget is used up after a few outputs.
+    Outputs,
     Typing,
     Ping,
     /// The client begins the closing handshake.
@@ -29,14 +31,20 @@ pub(crate) enum Kind {
     Eof,
     /// Its connection is reset.
     Reset,
+    /// Its connection is reset, and the next write tells.
+    Break,
     /// It stops without a word: no bytes in either direction from now on.
     Vanish,
     /// It sends what no client should.
     Misbehave,
+    /// It talks too fast for too long.
+    Flood,
     /// A late event names a connection that is gone.
     Ghost,
-    /// Time passes, by the monotonic clock; the wall clock jumps back as far.
+    /// Time passes, by the monotonic clock; the wall clock jumps.
     Time,
+    /// The process is stopped, and goes on.
+    Stop,
 }
 
 /// Kinds and how likely they are beside each other.
@@ -46,15 +54,19 @@ const WEIGHTS: &[(Kind, usize)] = &[
     (Kind::Arrive, 40),
     (Kind::Read, 25),
     (Kind::Turn, 20),
+    (Kind::Outputs, 10),
     (Kind::Typing, 4),
     (Kind::Ping, 4),
     (Kind::Close, 2),
     (Kind::Eof, 2),
     (Kind::Reset, 3),
-    (Kind::Vanish, 1),
+    (Kind::Break, 2),
+    (Kind::Vanish, 4),
     (Kind::Misbehave, 8),
+    (Kind::Flood, 1),
     (Kind::Ghost, 4),
     (Kind::Time, 6),
+    (Kind::Stop, 1),
 ];
 
 impl Action {

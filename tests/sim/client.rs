@@ -1,12 +1,9 @@
-//! A virtual client: what it sends, how it reads, and what it has been told.
+//! A virtual client: what it is like, and what it sends.
 
-use std::collections::VecDeque;
-
-use hallway::hub::PeerId;
 use hallway::wire::frame::unmask;
-use serde_json::Value;
-use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+use serde_json::json;
 
+use super::connection::{Connection, Resumed};
 use super::random::Random;
 
 /// How a client behaves.
@@ -20,29 +17,42 @@ pub(crate) enum Temper {
     Stalled,
     /// Sends a byte at a time.
     Dribbling,
+    /// Stops without a word, in the middle of whatever it is doing.
+    Vanishing,
     /// Sends what no client should.
     Malicious,
     /// Loses its connection, and comes back to where it was.
     Reconnecting,
 }
 
-pub(crate) const TEMPERS: [Temper; 6] = [
+pub(crate) const TEMPERS: [Temper; 7] = [
     Temper::Healthy,
     Temper::Slow,
     Temper::Stalled,
     Temper::Dribbling,
+    Temper::Vanishing,
     Temper::Malicious,
     Temper::Reconnecting,
 ];
 
-/// One chat message as a client has seen it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
-    pub(crate) username: String,
-    pub(crate) message: String,
-    /// Second dialect only.
-    pub(crate) id: Option<u64>,
-}
+/// What messages and names are made of beside letters: whatever has to be escaped somewhere.
+const CHARS: [char; 8] = ['a', ' ', '"', '\\', '\n', '\u{1}', 'é', '😀'];
+const NAME_ENDS: [&str; 5] = ["", "é", "\"", "\\", "😀"];
+
+/// Messages that come to nothing.
+const FAULTS: [&str; 5] = [
+    "no JSON",
+    "[]",
+    "{}",
+    r#"{"type":"nope"}"#,
+    r#"{"type":"chatMessage","payload":{"message":""}}"#,
+];
+
+/// The same in the second dialect only; the first knows no `ref`.
+const BAD_REF: &str = r#"{"type":"chatMessage","payload":{"message":"a","ref":1}}"#;
+
+/// Resume points that a client never had.
+const BROKEN_SINCE: [&str; 6] = ["x", "-1", "+1", "1.0", "18446744073709551616", "999999"];
 
 /// A client, who may have many connections one after the other.
 pub(crate) struct Client {
@@ -54,56 +64,20 @@ pub(crate) struct Client {
     pub(crate) socket_bytes: usize,
     /// Messages it has sent, in all its life.
     pub(crate) sent: usize,
-    /// The last id it has seen, and the epoch of it.
-    last_seen: Option<(u64, String)>,
     pub(crate) connection: Connection,
 }
 
-/// What is known of the client's present connection, or of its last.
-#[derive(Default)]
-pub(crate) struct Connection {
-    pub(crate) peer: Option<PeerId>,
-    /// Bytes on their way to the server.
-    pub(crate) sending: VecDeque<u8>,
-    /// Bytes that the server has written and the client has not read.
-    pub(crate) receiving: VecDeque<u8>,
-    pub(crate) is_blocked: bool,
-    /// When it vanished, by the monotonic clock.
-    pub(crate) vanished_ms: Option<u64>,
-    /// Whether the client has begun to leave.
-    pub(crate) is_leaving: bool,
-    /// Whether the server has accepted the handshake.
-    pub(crate) is_open: bool,
-    pub(crate) close_code: Option<u16>,
-    /// The welcome, second dialect only.
-    pub(crate) welcome: Option<Value>,
-    /// From which id on it has asked for what it missed.
-    pub(crate) since: Option<u64>,
-    pub(crate) seen: Vec<Seen>,
-    /// Where in the room's order the first of them is, and how many the model has checked.
-    pub(crate) order_start: Option<usize>,
-    pub(crate) checked: usize,
-    /// The count of the room that it was told last.
-    pub(crate) count: Option<u64>,
-    pub(crate) errors: usize,
-    /// How much its room had said when it joined.
-    pub(crate) joined_at: Option<usize>,
-    /// Messages that the client had sent before this connection.
-    pub(crate) sent_before: usize,
-    read: Vec<u8>,
-}
-
 impl Client {
-    pub(crate) fn new(name: String, temper: Temper, is_second: bool, room: usize) -> Self {
+    pub(crate) fn new(number: usize, temper: Temper, is_second: bool, room: usize) -> Self {
+        let name = format!("u{number}{}", NAME_ENDS[number % NAME_ENDS.len()]);
         Self {
+            connection: Connection::new(&name, is_second, None),
             name,
             temper,
-            is_second: is_second || temper == Temper::Reconnecting,
+            is_second,
             room,
             socket_bytes: usize::MAX,
             sent: 0,
-            last_seen: None,
-            connection: Connection::default(),
         }
     }
 
@@ -118,30 +92,45 @@ impl Client {
         self.temper != Temper::Stalled && self.connection.vanished_ms.is_none()
     }
 
+    /// Whether its socket takes whatever it is given.
+    pub(crate) fn takes_all(&self) -> bool {
+        self.reads_all() && self.socket_bytes == usize::MAX
+    }
+
     /// Whether it is in its room, as far as it knows, and means to stay.
     pub(crate) fn is_member(&self) -> bool {
         let Connection { peer, is_open, is_leaving, close_code, .. } = &self.connection;
         peer.is_some() && *is_open && !is_leaving && close_code.is_none()
     }
 
-    /// Forgets the last connection and sends the request of the next one.
-    pub(crate) fn connect(&mut self, peer: PeerId) {
-        let resume = self.last_seen.take().filter(|_| self.temper == Temper::Reconnecting);
-        self.connection = Connection {
-            peer: Some(peer),
-            since: resume.as_ref().map(|(id, _)| *id),
-            sent_before: self.sent,
-            ..Connection::default()
+    /// Forgets the last connection, and sends the request of the next one.
+    pub(crate) fn connect(&mut self, random: &mut Random) {
+        let last_seen = self.connection.last_seen.take();
+        let resume = last_seen.clone().filter(|_| self.temper == Temper::Reconnecting);
+        let is_broken = resume.is_some() && self.is_second && random.below(8) == 0;
+        self.connection = Connection::new(&self.name, self.is_second, last_seen);
+        self.connection.sent_before = self.sent;
+        let query = match resume {
+            None => String::new(),
+            Some((_, epoch)) if is_broken => {
+                self.connection.resumed = Resumed::AtNothing;
+                let since: String = url(random.one_of(&BROKEN_SINCE));
+                format!("&since={since}&epoch={epoch}")
+            }
+            Some((id, epoch)) => {
+                // The first dialect knows no resuming, and whoever asks for it gets everything.
+                let is_known = self.is_second;
+                self.connection.resumed = if is_known { Resumed::At(id) } else { Resumed::No };
+                format!("&since={id}&epoch={epoch}")
+            }
         };
         let protocol = if self.is_second { "Sec-WebSocket-Protocol: hallway.v2\r\n" } else { "" };
-        let resume = resume.map(|(id, epoch)| format!("&since={id}&epoch={epoch}"));
         let request = format!(
-            "GET /chat?username={}&room=r{}{} HTTP/1.1\r\nHost: box\r\nUpgrade: websocket\r\n\
+            "GET /chat?username={}&room=r{}{query} HTTP/1.1\r\nHost: box\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n{protocol}\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-            self.name,
+            url(&self.name),
             self.room,
-            resume.unwrap_or_default()
         );
         self.connection.sending.extend(request.as_bytes());
     }
@@ -150,14 +139,17 @@ impl Client {
     /// to do so under another's name.
     pub(crate) fn say(&mut self, random: &mut Random) {
         self.sent += 1;
-        let message = format!("{}#{}", self.name, self.sent);
-        let reference = if self.is_second { r#","ref":"r""# } else { "" };
-        let json = format!(
-            r#"{{"type":"chatMessage","payload":{{"username":"eve","message":"{message}"{reference}}}}}"#
-        );
+        let filler: String = (0..random.below(30)).map(|_| random.one_of(&CHARS)).collect();
+        let message = format!("{}#{}~{filler}", self.name, self.sent);
+        let mut payload = json!({ "username": "eve", "message": message });
+        if self.is_second {
+            payload["ref"] = self.sent.to_string().into();
+        }
+        let json = json!({ "type": "chatMessage", "payload": payload }).to_string();
         if random.below(4) > 0 {
             return self.frame(0x81, json.as_bytes(), random);
         }
+        // Fragments may cut a character.
         let (head, tail) = json.as_bytes().split_at(random.below(json.len() + 1));
         self.frame(0x01, head, random);
         self.frame(0x89, b"between", random);
@@ -183,103 +175,45 @@ impl Client {
         sending.extend(payload);
     }
 
+    /// Sends something that no client should.
+    pub(crate) fn misbehave(&mut self, random: &mut Random) {
+        let long = [b'a'; 300];
+        match random.below(14) {
+            0 => self.frame(0x81, random.one_of(&FAULTS).as_bytes(), random),
+            1 => self.frame(0x82, b"binary", random),
+            2 => self.frame(0xf1, b"reserved bits", random),
+            3 => self.frame(0x81, b"\xff", random),
+            4 => self.frame(0x01, b"never finished", random),
+            5 => self.frame(0x80, b"of nothing", random),
+            6 => self.frame(0x89, &long, random),
+            // Texts beyond the limit, and messages beyond theirs by fragments.
+            7 => self.frame(0x81, &chat_of(&"a".repeat(500)), random),
+            12 if self.is_second => self.frame(0x81, BAD_REF.as_bytes(), random),
+            11 | 12 if self.is_member() => (0..20).for_each(|_| self.say(random)),
+            8 => (0..8).for_each(|at| self.frame(u8::from(at == 0), &long, random)),
+            9 => (0..40).for_each(|_| self.frame(0x89, b"answer me", random)),
+            // Lengths of 64 bits that are negative, or more than there is in the world.
+            10 => {
+                let top = random.one_of(&[0xff, 0x7f, 0x00]);
+                self.connection.sending.extend([0x81, 0xff, top, 0, 0, 1, 0, 0, 0, 0]);
+            }
+            _ => {
+                let noise = (0..random.below(100)).map(|_| random.next().to_be_bytes()[0]);
+                self.connection.sending.extend(noise);
+            }
+        }
+    }
+
     /// Reads at most `len` bytes of what has arrived.
     pub(crate) fn read(&mut self, len: usize) {
-        let connection = &mut self.connection;
-        let len = len.min(connection.receiving.len());
-        connection.read.extend(connection.receiving.drain(..len));
-        if !connection.is_open && !connection.read_answer() {
-            return;
-        }
-        while let Some((opcode, payload)) = take_frame(&mut self.connection.read) {
-            self.handle_frame(opcode, &payload);
-        }
-    }
-
-    fn handle_frame(&mut self, opcode: OpCode, payload: &[u8]) {
-        assert_eq!(self.connection.close_code, None, "{}: nothing follows the Close", self.name);
-        match opcode {
-            OpCode::Data(Data::Text) => {
-                let text = std::str::from_utf8(payload).expect("text is UTF-8");
-                self.handle_text(&serde_json::from_str(text).expect("text is JSON"));
-            }
-            OpCode::Control(Control::Close) => {
-                let code = payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));
-                self.connection.close_code = Some(code);
-            }
-            OpCode::Control(Control::Ping | Control::Pong) => {}
-            other => panic!("{}: {other:?}", self.name),
-        }
-    }
-
-    fn handle_text(&mut self, envelope: &Value) {
-        let payload = &envelope["payload"];
-        let kind = envelope["type"].as_str().expect("a type");
-        let is_first = self.is_second && self.connection.welcome.is_none();
-        assert_eq!(kind == "welcome", is_first, "{}: {envelope}", self.name);
-        let of_second = ["welcome", "userJoined", "userLeft", "typing", "error"].contains(&kind);
-        assert!(self.is_second || !of_second, "{}: {envelope}", self.name);
-        let connection = &mut self.connection;
-        match kind {
-            "welcome" => connection.welcome = Some(payload.clone()),
-            "chatMessage" => self.handle_message(payload),
-            "userCount" | "userJoined" | "userLeft" => connection.count = payload["count"].as_u64(),
-            "error" => connection.errors += 1,
-            "system" => {
-                let text = payload["text"].as_str().expect("a text");
-                let is_news = text.ends_with(" joined") || text.ends_with(" left");
-                connection.errors += usize::from(!is_news);
-            }
-            "typing" => {}
-            other => panic!("{}: unknown {other}", self.name),
-        }
-    }
-
-    fn handle_message(&mut self, payload: &Value) {
-        let text = |key: &str| payload[key].as_str().map(str::to_owned);
-        let id = text("id").map(|id| id.parse().expect("a number"));
-        assert_eq!(id.is_some(), self.is_second, "{}: {payload}", self.name);
-        let (username, message) = text("username").zip(text("message")).expect("both");
-        let is_own = username == self.name;
-        assert!(is_own || payload["ref"].is_null(), "{}: {payload} is not its own", self.name);
-        let connection = &mut self.connection;
-        if let (Some(id), Some(welcome)) = (id, &connection.welcome) {
-            let epoch = welcome["epoch"].as_str().expect("an epoch");
-            self.last_seen = Some((id, epoch.to_owned()));
-        }
-        connection.seen.push(Seen { username, message, id });
+        self.connection.read(len);
     }
 }
 
-impl Connection {
-    /// Reads the answer to the handshake; whether the way is open now.
-    fn read_answer(&mut self) -> bool {
-        let Some(end) = self.read.windows(4).position(|four| four == b"\r\n\r\n") else {
-            return false;
-        };
-        self.is_open = self.read.starts_with(b"HTTP/1.1 101 ");
-        let is_other = [&b"HTTP/1.1 4"[..], b"HTTP/1.1 503 "];
-        let is_answer = self.is_open || is_other.iter().any(|start| self.read.starts_with(start));
-        assert!(is_answer, "{}", String::from_utf8_lossy(&self.read));
-        if self.is_open {
-            self.read.drain(..end + 4);
-        } else {
-            self.read.clear();
-        }
-        self.is_open
-    }
+fn chat_of(message: &str) -> Vec<u8> {
+    json!({ "type": "chatMessage", "payload": { "message": message } }).to_string().into_bytes()
 }
 
-/// Takes one whole frame from the front of `bytes`.
-fn take_frame(bytes: &mut Vec<u8>) -> Option<(OpCode, Vec<u8>)> {
-    let [first, form, ..] = *bytes.as_slice() else { return None };
-    assert_eq!(first & 0xf0, 0x80, "one final frame without reserved bits: {bytes:?}");
-    let (start, len) = match form {
-        0..=125 => (2, usize::from(form)),
-        126 => (4, usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?))),
-        _ => panic!("masked, or longer than anything that was said"),
-    };
-    let payload = bytes.get(start..start + len)?.to_vec();
-    bytes.drain(..start + len);
-    Some((OpCode::from(first & 0x0f), payload))
+fn url(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }

@@ -1,11 +1,11 @@
-//! The server, its clients and the network between them.
+//! The server and its clients: what happens to whom.
 
-use std::io::IoSlice;
+use std::net::{IpAddr, Ipv4Addr};
 
 use hallway::clock::Now;
 use hallway::hub::PeerId;
-use hallway::limits::{Limits, WRITE_SLICES_MAX};
-use hallway::server::{Output, Server};
+use hallway::limits::{Limits, RATE_GRACE_MS};
+use hallway::server::Server;
 
 use super::action::{Action, Kind};
 use super::client::{Client, TEMPERS, Temper};
@@ -14,11 +14,23 @@ use super::random::Random;
 
 const ROOMS: usize = 3;
 
-/// Turns after which deadlines that are due must be met: a full turn puts them off.
-const TURNS_MAX: usize = 100;
+/// Addresses that clients come from, by their number.
+const ADDRESSES: usize = 8;
+
+/// Times that pass, in milliseconds: within a turn, between two, and beyond each deadline.
+const TIMES_MS: [u64; 7] = [10, 10, 1_000, 1_000, 4_000, 11_000, 80_000];
+
+/// How long the process is stopped, in milliseconds.
+const STOPS_MS: [u64; 2] = [60_000, 600_000];
+
+/// How long somebody who talks too fast draws breath, in milliseconds.
+const FLOOD_PAUSE_MS: u64 = 900;
+
+/// How far the wall clock jumps, in milliseconds: back, by a year, and before 1970.
+const WALL_JUMPS_MS: [i64; 4] = [0, -3_600_000, 31_536_000_000, -4_000_000_000_000];
 
 pub(crate) struct World {
-    server: Server,
+    pub(crate) server: Server,
     /// Bytes of heap that the server holds, and that it held when it was new.
     pub(crate) held: usize,
     pub(crate) held_when_new: usize,
@@ -27,11 +39,20 @@ pub(crate) struct World {
     /// The last ones are observers, one in each room, who read everything at once: what they
     /// have seen is the order of their rooms.
     pub(crate) clients: Vec<Client>,
-    /// Which slots have a connection.
-    slots: Vec<bool>,
+    /// How many are no observers.
+    guests: usize,
+    /// Who has the connection of each slot.
+    pub(crate) slots: Vec<Option<usize>>,
     /// Connections that are gone.
-    ghosts: Vec<PeerId>,
+    pub(crate) ghosts: Vec<PeerId>,
     pub(crate) is_draining: bool,
+    /// How much of each room's order the model has looked at, and the number of the last message
+    /// of each client in it.
+    pub(crate) told: [usize; ROOMS],
+    pub(crate) heard: Vec<usize>,
+    /// Bytes that have gone in and come out.
+    pub(crate) received_bytes: u64,
+    pub(crate) written_bytes: u64,
 }
 
 impl World {
@@ -48,17 +69,21 @@ impl World {
             held_when_new: held,
             limits,
             now: Now { mono_ms: 1, unix_ms: 1_700_000_000_000, utc_offset_s: 0 },
-            clients: (0..clients).map(|number| any_client(number, &mut random)).collect(),
+            clients: guests(seed, clients),
+            guests: clients,
+            told: [0; ROOMS],
+            heard: vec![0; clients + ROOMS],
             slots: Vec::new(),
             ghosts: Vec::new(),
             is_draining: false,
+            received_bytes: 0,
+            written_bytes: 0,
         };
-        for room in 0..ROOMS {
-            let observer = Client::new(format!("o{room}"), Temper::Healthy, true, room);
-            world.clients.push(observer);
-            world.connect(clients + room);
-            world.arrive_all(clients + room);
-            world.turn();
+        let observer = |room| Client::new(clients + room, Temper::Healthy, true, room);
+        world.clients.extend((0..ROOMS).map(observer));
+        for who in clients..clients + ROOMS {
+            world.connect(who, &mut random);
+            world.arrive_all(who);
         }
         world
     }
@@ -66,11 +91,12 @@ impl World {
     pub(crate) fn act(&mut self, Action { kind, who, how }: Action) {
         let mut random = Random::new(how);
         match kind {
-            Kind::Connect => self.connect(who),
+            Kind::Connect => self.connect(who, &mut random),
             Kind::Say => self.say(who, &mut random),
             Kind::Arrive => self.arrive(who, random.below(200)),
             Kind::Read => self.read(who, random.below(400)),
             Kind::Turn => self.turn(),
+            Kind::Outputs => self.act_on_outputs(random.below(6)),
             Kind::Typing if self.clients[who].is_second => {
                 self.frame(who, 0x81, br#"{"type":"typing"}"#, &mut random);
             }
@@ -80,19 +106,28 @@ impl World {
                 self.frame(who, 0x88, b"\x03\xe8", &mut random);
                 self.clients[who].connection.is_leaving = true;
             }
-            Kind::Eof => self.eof(who),
-            Kind::Reset => self.reset(who, &mut random),
-            Kind::Vanish => self.vanish(who),
+            Kind::Eof if self.clients[who].temper != Temper::Healthy => self.eof(who),
+            // Healthy clients are there to see everything, so they lose their connection less
+            // often.
+            Kind::Reset if self.is_healthy(who) && random.below(4) > 0 => {}
+            Kind::Reset => self.drop_connection(who),
+            Kind::Break if !self.is_healthy(who) => {
+                self.clients[who].connection.is_broken = true;
+            }
+            Kind::Vanish if self.clients[who].temper == Temper::Vanishing => self.vanish(who),
             Kind::Misbehave => self.misbehave(who, &mut random),
+            Kind::Flood => self.flood(who, &mut random),
             Kind::Ghost => self.haunt(&mut random),
-            Kind::Time => self.advance(random.one_of(&[10, 1_000, 11_000, 40_000])),
+            Kind::Time => self.advance(&mut random),
+            Kind::Stop => self.stop(random.one_of(&STOPS_MS)),
+            Kind::Eof | Kind::Break | Kind::Vanish => {}
         }
         self.check_step();
     }
 
     /// Lets everything arrive and be read by all who read, and checks that they know all.
     pub(crate) fn settle(&mut self) {
-        for _ in 0..TURNS_MAX {
+        loop {
             let is_quiet = self.clients.iter().all(|client| client.connection.sending.is_empty());
             (0..self.clients.len()).for_each(|who| self.arrive_all(who));
             self.turn();
@@ -100,11 +135,11 @@ impl World {
                 return self.check_settled();
             }
         }
-        panic!("it never comes to rest");
     }
 
-    /// Says goodbye to all; five seconds later it may end.
+    /// Says goodbye to all, while some of them are still talking; five seconds later it may end.
     pub(crate) fn drain(&mut self) {
+        (0..self.clients.len()).for_each(|who| self.arrive(who, 300));
         self.is_draining = true;
         let members: Vec<usize> =
             (0..self.clients.len()).filter(|&who| self.clients[who].is_member()).collect();
@@ -112,18 +147,46 @@ impl World {
         self.serve(|server| server.drain(now));
         self.turn();
         self.check_goodbye(&members);
-        self.advance(5_000);
+        self.check_is_shut();
+        self.pass(5_000);
         let now = self.now;
         assert!(self.serve(|server| server.is_drained(now)), "the drain has an end");
     }
 
-    /// Everybody goes.
+    /// Somebody comes who finds the door shut.
+    fn check_is_shut(&mut self) {
+        self.drop_connection(0);
+        self.turn();
+        self.clients[0].temper = Temper::Healthy;
+        self.connect(0, &mut Random::new(0));
+        self.arrive_all(0);
+        self.turn();
+        let Client { name, connection, .. } = &self.clients[0];
+        assert_eq!(connection.status, Some(503), "{name} comes too late");
+    }
+
+    /// Everybody goes, and the house is as it was: somebody from each address finds the door open.
     pub(crate) fn leave_all(&mut self) {
-        for who in 0..self.clients.len() {
-            self.drop_connection(who);
+        self.empty();
+        if !self.is_draining {
+            (0..ADDRESSES).for_each(|who| self.come_again(who));
+            self.empty();
         }
+    }
+
+    fn empty(&mut self) {
+        (0..self.clients.len()).for_each(|who| self.drop_connection(who));
         self.turn();
         self.check_empty();
+    }
+
+    fn come_again(&mut self, who: usize) {
+        self.clients[who].temper = Temper::Healthy;
+        self.connect(who, &mut Random::new(0));
+        self.arrive_all(who);
+        self.turn();
+        let Client { name, connection, .. } = &self.clients[who];
+        assert_eq!(connection.status, Some(101), "{name} comes in again");
     }
 
     /// Has the server do something, and counts the memory that it takes or gives back.
@@ -134,33 +197,54 @@ impl World {
         outcome
     }
 
-    pub(crate) fn server(&self) -> &Server {
-        &self.server
+    pub(crate) fn rooms(&self) -> usize {
+        ROOMS
     }
 
-    /// The client in whose room order this one takes part.
+    /// Who has seen all that was said in a room.
     pub(crate) fn observer(&self, room: usize) -> &Client {
-        &self.clients[self.clients.len() - ROOMS + room]
+        &self.clients[self.guests + room]
     }
 
-    pub(crate) fn is_observer(&self, who: usize) -> bool {
-        who >= self.clients.len() - ROOMS
+    /// The same, to let it read.
+    pub(crate) fn observer_mut(&mut self, room: usize) -> &mut Client {
+        &mut self.clients[self.guests + room]
     }
 
-    fn connect(&mut self, who: usize) {
+    fn is_healthy(&self, who: usize) -> bool {
+        self.clients[who].temper == Temper::Healthy
+    }
+
+    pub(crate) fn connect(&mut self, who: usize, random: &mut Random) {
         if self.clients[who].connection.peer.is_some() {
             return;
         }
         // The lowest free slot, as a slab gives it out: slots are used again at once.
-        let free = self.slots.iter().position(|is_taken| !is_taken);
+        let free = self.slots.iter().position(Option::is_none);
         let slot = free.unwrap_or(self.slots.len());
         let (number, now) = (u32::try_from(slot).expect("few slots"), self.now);
-        let Some(peer) = self.serve(|server| server.accept(number, None, now)) else { return };
+        let last = u8::try_from(who % ADDRESSES).expect("few addresses");
+        let ip = IpAddr::V4(Ipv4Addr::new(192, 0, 2, last));
+        // Observers always have a place.
+        let ip = (who < self.guests).then_some(ip);
+        let Some(peer) = self.serve(|server| server.accept(number, ip, now)) else { return };
         if slot == self.slots.len() {
-            self.slots.push(false);
+            self.slots.push(None);
         }
-        self.slots[slot] = true;
-        self.clients[who].connect(peer);
+        self.slots[slot] = Some(who);
+        let is_announced = self.limits.announce_up_to as usize > self.clients.len();
+        let client = &mut self.clients[who];
+        client.connect(random);
+        let connection = &mut client.connection;
+        connection.peer = Some(peer);
+        connection.since_ms = now.mono_ms;
+        connection.is_announced = is_announced;
+        if client.temper == Temper::Malicious && random.below(4) == 0 {
+            let connection = &mut client.connection;
+            connection.sending.clear();
+            connection.is_leaving = true;
+            connection.sending.extend(nonsense(random));
+        }
     }
 
     fn say(&mut self, who: usize, random: &mut Random) {
@@ -169,7 +253,7 @@ impl World {
         }
     }
 
-    fn frame(&mut self, who: usize, first: u8, payload: &[u8], random: &mut Random) {
+    pub(crate) fn frame(&mut self, who: usize, first: u8, payload: &[u8], random: &mut Random) {
         if self.clients[who].is_member() {
             self.clients[who].frame(first, payload, random);
         }
@@ -177,97 +261,20 @@ impl World {
 
     fn misbehave(&mut self, who: usize, random: &mut Random) {
         let client = &mut self.clients[who];
-        if client.temper != Temper::Malicious || client.connection.peer.is_none() {
-            return;
+        if client.temper == Temper::Malicious && client.connection.peer.is_some() {
+            client.misbehave(random);
         }
-        match random.below(6) {
-            0 => client.frame(0x81, b"no JSON", random),
-            1 => client.frame(0x82, b"binary", random),
-            2 => client.frame(0xf1, b"reserved bits", random),
-            3 => client.frame(0x81, b"\xff", random),
-            4 => client.frame(0x01, b"never finished", random),
-            _ => {
-                let noise = (0..random.below(100)).map(|_| random.next().to_be_bytes()[0]);
-                client.connection.sending.extend(noise);
+    }
+
+    /// Talks too fast for longer than anybody may.
+    fn flood(&mut self, who: usize, random: &mut Random) {
+        for _ in 0..RATE_GRACE_MS / FLOOD_PAUSE_MS + 2 {
+            let client = &mut self.clients[who];
+            if client.temper == Temper::Malicious && client.is_member() {
+                (0..40).for_each(|_| client.say(random));
+                self.arrive_all(who);
+                self.pass(FLOOD_PAUSE_MS);
             }
-        }
-    }
-
-    fn arrive_all(&mut self, who: usize) {
-        while !self.clients[who].connection.sending.is_empty() {
-            self.arrive(who, usize::MAX);
-        }
-    }
-
-    /// Hands the server a segment of what a client has sent.
-    fn arrive(&mut self, who: usize, len: usize) {
-        let (now, joined) = (self.now, self.server.counters().joined);
-        let client = &mut self.clients[who];
-        let connection = &mut client.connection;
-        let Some(peer) = connection.peer.filter(|_| connection.vanished_ms.is_none()) else {
-            return connection.sending.clear();
-        };
-        let len = if client.temper == Temper::Dribbling { 1 } else { len };
-        let len = len.min(connection.sending.len());
-        let mut segment: Vec<u8> = connection.sending.iter().take(len).copied().collect();
-        let taken = self.serve(|server| server.handle_input(peer, &mut segment, now));
-        self.clients[who].connection.sending.drain(..taken);
-        assert!(taken == len || self.server.has_output(), "what is not taken waits for outputs");
-        if self.server.counters().joined > joined {
-            self.note_joined(who);
-        } else if taken < len {
-            self.turn();
-        }
-    }
-
-    /// Notes how much the room had said when somebody joined.
-    fn note_joined(&mut self, who: usize) {
-        // What this turn has said so far is in the replay already, and the observer has it only
-        // after the outputs.
-        self.turn();
-        let room = self.clients[who].room;
-        let told = self.observer(room).connection.seen.len();
-        self.clients[who].connection.joined_at = Some(told);
-    }
-
-    fn read(&mut self, who: usize, len: usize) {
-        let client = &mut self.clients[who];
-        if !client.reads() {
-            return;
-        }
-        client.read(len);
-        let connection = &mut client.connection;
-        if connection.is_blocked && connection.receiving.len() < client.socket_bytes {
-            connection.is_blocked = false;
-            if let Some(peer) = connection.peer {
-                self.serve(|server| server.handle_writable(peer));
-            }
-        }
-    }
-
-    fn reset(&mut self, who: usize, random: &mut Random) {
-        // Healthy clients are there to see everything, so they lose their connection less often.
-        if self.clients[who].temper != Temper::Healthy || random.below(4) == 0 {
-            self.drop_connection(who);
-        }
-    }
-
-    fn drop_connection(&mut self, who: usize) {
-        let now = self.now;
-        if let Some(peer) = self.clients[who].connection.peer {
-            self.clients[who].connection.is_leaving = true;
-            self.serve(|server| server.handle_closed(peer, now));
-        }
-    }
-
-    fn eof(&mut self, who: usize) {
-        let (now, client) = (self.now, &mut self.clients[who]);
-        if client.temper != Temper::Healthy
-            && let Some(peer) = client.connection.peer
-        {
-            client.connection.is_leaving = true;
-            client.connection.sending.clear();
-            self.serve(|server| server.handle_eof(peer, now));
         }
     }
 
@@ -286,98 +293,37 @@ impl World {
             return;
         }
         let (now, ghost) = (self.now, random.one_of(&self.ghosts));
-        let mut ghostly = Client::new("ghost".to_owned(), Temper::Healthy, false, 0);
+        let mut ghostly = Client::new(usize::MAX, Temper::Healthy, false, 0);
         ghostly.say(random);
         let mut bytes: Vec<u8> = ghostly.connection.sending.into();
-        self.serve(|server| {
-            server.handle_input(ghost, &mut bytes, now);
+        self.received_bytes += self.serve(|server| {
+            let taken = server.handle_input(ghost, &mut bytes, now);
             server.handle_writable(ghost);
             server.handle_eof(ghost, now);
             server.handle_closed(ghost, now);
+            taken as u64
         });
     }
 
-    fn advance(&mut self, ms: u64) {
-        for step in [ms / 2, ms - ms / 2] {
-            self.now.mono_ms += step;
-            // The wall clock jumps; only what people read may show it.
-            self.now.unix_ms -= i64::try_from(step).expect("a short time");
-            // Who reads answers pings, so that only the others are silent.
-            for who in 0..self.clients.len() {
-                if self.clients[who].reads() {
-                    self.frame(who, 0x8a, b"", &mut Random::new(step));
-                    self.arrive_all(who);
-                }
-            }
-            self.turn();
-        }
-        self.check_vanished();
+    fn advance(&mut self, random: &mut Random) {
+        self.now.unix_ms += random.one_of(&WALL_JUMPS_MS);
+        self.pass(random.one_of(&TIMES_MS));
     }
+}
 
-    /// The rest of a turn of the reactor.
-    fn turn(&mut self) {
-        let now = self.now;
-        for _ in 0..TURNS_MAX {
-            self.serve(|server| server.handle_timeout(now));
-            while let Some(output) = self.serve(|server| server.poll_output(now)) {
-                match output {
-                    Output::Transmit(peer) => self.write(peer),
-                    Output::Close(peer) => self.close(peer),
-                }
-            }
-            if self.server.poll_timeout().is_none_or(|at| at > now.mono_ms) {
-                break;
-            }
-        }
-        for client in self.clients.iter_mut().filter(|client| client.reads_all()) {
-            client.read(usize::MAX);
-        }
-        self.check_turn();
-    }
-
-    fn find(&mut self, peer: PeerId) -> &mut Client {
-        let found = self.clients.iter_mut().find(|client| client.connection.peer == Some(peer));
-        found.expect("outputs are for connections that are there")
-    }
-
-    /// Writes to a socket as much as it takes.
-    fn write(&mut self, peer: PeerId) {
-        let client = self.find(peer);
-        let room = client.socket_bytes.saturating_sub(client.connection.receiving.len());
-        let mut bytes = self.transmit(peer);
-        let is_all = bytes.len() <= room;
-        bytes.truncate(room);
-        let connection = &mut self.find(peer).connection;
-        connection.is_blocked = !is_all;
-        connection.receiving.extend(&bytes);
-        self.serve(|server| {
-            server.handle_sent(peer, bytes.len());
-            match is_all {
-                true => server.handle_postponed(peer),
-                false => server.handle_blocked(peer),
-            }
-        });
-    }
-
-    fn transmit(&mut self, peer: PeerId) -> Vec<u8> {
-        let mut slices = [IoSlice::new(&[]); WRITE_SLICES_MAX];
-        let before = held();
-        let count = self.server.transmit(peer, &mut slices);
-        self.held = self.held.wrapping_add(held()).wrapping_sub(before);
-        slices[..count].iter().flat_map(|slice| slice.to_vec()).collect()
-    }
-
-    fn close(&mut self, peer: PeerId) {
-        self.slots[peer.slot()] = false;
-        self.ghosts.push(peer);
-        let client = self.find(peer);
-        // What is in the socket's buffer still arrives.
-        if client.reads() {
-            client.read(usize::MAX);
-        }
-        client.connection.peer = None;
-        client.connection.sending.clear();
-        client.connection.receiving.clear();
+/// What comes in place of a request.
+fn nonsense(random: &mut Random) -> Vec<u8> {
+    let head = "GET /chat HTTP/1.1\r\nHost: box\r\n";
+    match random.below(8) {
+        // The first bytes of a TLS handshake.
+        0 => b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
+        1 => format!("{head}{}\r\n", "X: 1\r\n".repeat(100)).into_bytes(),
+        2 => format!("{head}X: {}\r\n\r\n", "a".repeat(9_000)).into_bytes(),
+        3 => b"POST /chat HTTP/1.1\r\nHost: box\r\n\r\n".to_vec(),
+        4 => b"GET /nowhere HTTP/1.1\r\nHost: box\r\n\r\n".to_vec(),
+        5 => head.as_bytes().to_vec(),
+        6 => b"GET /health HTTP/1.1\r\nHost: box\r\n\r\n".to_vec(),
+        _ => (0..200).map(|_| random.next().to_be_bytes()[0]).collect(),
     }
 }
 
@@ -385,23 +331,31 @@ fn limits(random: &mut Random, clients: usize) -> Limits {
     Limits {
         history_frames_max: random.one_of(&[0, 3, 100]),
         queue_frames_max: random.one_of(&[8, 16, 256]),
-        queue_bytes_max: 64 * 1024,
-        text_bytes_max: 64,
+        queue_bytes_max: random.one_of(&[5 * 1024, 64 * 1024]),
+        text_bytes_max: 200,
         message_bytes_max: 1024,
         rate_per_second: random.one_of(&[0, 20]),
         burst: 10,
         announce_up_to: random.one_of(&[0, 5, 1000]),
-        // Somebody has to wait outside.
-        peers_max: u32::try_from(clients).expect("hundreds") - 4,
+        peers_per_ip_max: random.one_of(&[0, 0, 4]),
+        // Somebody may have to wait outside.
+        peers_max: u32::try_from(random.one_of(&[clients / 2, clients]) + ROOMS).expect("hundreds"),
         ..Limits::default()
     }
+}
+
+/// The clients of a seed but for the observers, before anything has happened to them.
+pub(crate) fn guests(seed: u64, count: usize) -> Vec<Client> {
+    // Not the numbers that the limits are made of.
+    let mut random = Random::new(seed.rotate_left(32) ^ 1);
+    (0..count).map(|number| any_client(number, &mut random)).collect()
 }
 
 fn any_client(number: usize, random: &mut Random) -> Client {
     let temper = random.one_of(&TEMPERS);
     let (is_second, room) = (random.below(2) == 0, random.below(ROOMS));
-    let mut client = Client::new(format!("u{number}"), temper, is_second, room);
-    if matches!(temper, Temper::Slow | Temper::Stalled) {
+    let mut client = Client::new(number, temper, is_second, room);
+    if matches!(temper, Temper::Slow | Temper::Stalled) || random.below(4) == 0 {
         client.socket_bytes = 200 + random.below(2_000);
     }
     client
