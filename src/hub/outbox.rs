@@ -97,8 +97,6 @@ impl Outbox {
 
     /// Queues a part of `bytes` that consists of `frames` frames.
     ///
-    /// How many were queued: none where the last has been queued already.
-    ///
     /// # Errors
     /// [`Full`], and nothing is queued, where a limit would be exceeded.
     pub fn push(
@@ -107,9 +105,9 @@ impl Outbox {
         range: Range<usize>,
         frames: u32,
         limits: &Limits,
-    ) -> Result<u32, Full> {
+    ) -> Result<(), Full> {
         if range.is_empty() || self.finishing {
-            return Ok(0);
+            return Ok(());
         }
         let (all_frames, all_bytes) = (self.frames + frames, self.bytes + narrow(range.len()));
         if all_frames > limits.queue_frames_max || all_bytes > limits.queue_bytes_max {
@@ -117,7 +115,7 @@ impl Outbox {
         }
         (self.frames, self.bytes) = (all_frames, all_bytes);
         self.push_chunk(Chunk::new(Rc::clone(bytes), range, Kind::Live { frames }));
-        Ok(frames)
+        Ok(())
     }
 
     /// Queues the Pong, in place of one that waits: only the latest need be sent (RFC 6455,
@@ -185,11 +183,12 @@ impl Outbox {
         count
     }
 
-    /// `len` more bytes are written.
+    /// `len` more bytes are written; how many frames that count were completed by them.
     ///
     /// Work: constant for each chunk that is done with, and linear in the frames of one that is
     /// written in part.
-    pub fn handle_sent(&mut self, len: usize) {
+    pub fn handle_sent(&mut self, len: usize) -> u32 {
+        let before = self.frames;
         self.sent += narrow(len);
         while let Some(head) = &mut self.head {
             if self.sent >= head.len() {
@@ -210,11 +209,17 @@ impl Outbox {
             }
         }
         debug_assert!(self.head.is_some() || self.sent == 0, "no more is sent than was queued");
+        before - self.frames
     }
 
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.head.is_none()
+    }
+
+    /// Whether the last has been queued, and nothing more will be.
+    pub fn is_finishing(&self) -> bool {
+        self.finishing
     }
 
     /// Whether everything is written that ever will be.
@@ -334,7 +339,7 @@ mod tests {
         frames.flat_map(|frame| frame.to_vec()).collect()
     }
 
-    fn push(outbox: &mut Outbox, bytes: &Rc<[u8]>) -> Result<u32, Full> {
+    fn push(outbox: &mut Outbox, bytes: &Rc<[u8]>) -> Result<(), Full> {
         let frames = narrow(bytes.len() / 3);
         let pushed = outbox.push(bytes, 0..bytes.len(), frames, &LIMITS());
         outbox.check_invariants(&LIMITS());
@@ -376,7 +381,7 @@ mod tests {
         write(&mut outbox, 2);
         assert_eq!(push(&mut outbox, &batch(b'e', 1)), Err(Full), "half a frame is a frame");
         write(&mut outbox, 1);
-        assert_eq!(push(&mut outbox, &batch(b'e', 1)), Ok(1));
+        assert_eq!(push(&mut outbox, &batch(b'e', 1)), Ok(()));
     }
 
     #[test]
@@ -384,14 +389,14 @@ mod tests {
         let limits = Limits { queue_bytes_max: 6, ..LIMITS() };
         let mut outbox = Outbox::default();
         assert_eq!(outbox.push(&batch(b'a', 3), 0..9, 3, &limits), Err(Full));
-        assert_eq!(outbox.push(&batch(b'a', 2), 0..6, 2, &limits), Ok(2));
+        assert_eq!(outbox.push(&batch(b'a', 2), 0..6, 2, &limits), Ok(()));
     }
 
     #[test]
     fn a_replay_counts_nothing() {
         let mut outbox = Outbox::default();
         outbox.push_replay(batch(b'A', 26));
-        assert_eq!(push(&mut outbox, &batch(b'a', 4)), Ok(4));
+        assert_eq!(push(&mut outbox, &batch(b'a', 4)), Ok(()));
     }
 
     #[test]

@@ -146,14 +146,16 @@ impl Outboxes {
         line: Line,
     ) {
         let Some(peer) = self.all.get_mut(id) else { return self.note_gone(frames) };
+        if peer.outbox.is_finishing() {
+            return self.note_gone(frames);
+        }
         if peer.is_lagging {
             self.traffic.too_slow += u64::from(frames);
             return;
         }
         match peer.outbox.push(bytes, range, frames, &self.limits) {
-            Ok(queued) => {
-                self.traffic.queued += u64::from(queued);
-                self.traffic.gone += u64::from(frames - queued);
+            Ok(()) => {
+                self.traffic.queued += u64::from(frames);
                 line_up(&mut self.lines, line, id, peer);
             }
             Err(Full) => {
@@ -211,9 +213,7 @@ impl Outboxes {
     /// `len` more bytes are written to a peer.
     pub fn handle_sent(&mut self, id: PeerId, len: usize) {
         if let Some(peer) = self.all.get_mut(id) {
-            let before = peer.outbox.frames();
-            peer.outbox.handle_sent(len);
-            self.traffic.sent += u64::from(before - peer.outbox.frames());
+            self.traffic.sent += u64::from(peer.outbox.handle_sent(len));
         }
     }
 
