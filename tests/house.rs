@@ -220,3 +220,20 @@ fn the_readme_shows_every_option() {
         assert!(readme.contains(line.trim()), "the README does not show {line:?}");
     }
 }
+
+#[test]
+fn every_defence_has_its_test() {
+    let table = fs::read_to_string(root().join("SECURITY.md")).expect("a table");
+    let rows = table.lines().filter(|line| line.starts_with("| ")).skip(2);
+    for row in rows {
+        let named: Vec<_> = row.split('`').filter_map(|word| word.split_once(".rs::")).collect();
+        assert!(!named.is_empty(), "no test is named in {row}");
+        for (file, test) in named {
+            let code = fs::read_to_string(root().join(format!("{file}.rs")));
+            let code = code.unwrap_or_else(|_| panic!("SECURITY.md names {file}.rs"));
+            let is_there = code.contains(&format!("#[test]\nfn {test}()"))
+                || code.contains(&format!("#[test]\n    fn {test}()"));
+            assert!(is_there, "{file}.rs has no test {test}");
+        }
+    }
+}

@@ -67,3 +67,19 @@ pub(super) fn take_request(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_byte_of_a_dripped_head_is_looked_at_once() {
+        // A blank line among the bytes that were looked at before is found by a second look only.
+        let mut head = b"GET / HTTP/1.1\r\n\r\nHost".to_vec();
+        for byte in *b": box\r\n" {
+            let mut input = &mut [byte][..];
+            assert!(matches!(take_request(&mut head, &mut input), Ok(None)));
+            assert!(input.is_empty());
+        }
+    }
+}

@@ -266,12 +266,16 @@ impl World {
         }
     }
 
-    /// Talks too fast for longer than anybody may.
+    /// The next malicious member talks too fast for longer than anybody may.
     fn flood(&mut self, who: usize, random: &mut Random) {
+        let is_malicious = |who: &usize| {
+            let client = &self.clients[*who];
+            client.temper == Temper::Malicious && client.is_member()
+        };
+        let Some(who) = (who..self.guests).find(is_malicious) else { return };
         for _ in 0..RATE_GRACE_MS / FLOOD_PAUSE_MS + 2 {
-            let client = &mut self.clients[who];
-            if client.temper == Temper::Malicious && client.is_member() {
-                (0..40).for_each(|_| client.say(random));
+            if self.clients[who].is_member() {
+                (0..30).for_each(|_| self.clients[who].say(random));
                 self.arrive_all(who);
                 self.pass(FLOOD_PAUSE_MS);
             }

@@ -1,0 +1,149 @@
+//! What has hurt other servers and has no better place: SECURITY.md has a row for each class, and
+//! names the test that fails where the defence is missing.
+
+#[path = "common/heap.rs"]
+mod heap;
+
+mod common;
+
+use std::io::Write as _;
+use std::net::TcpStream;
+
+use common::program::{Program, read_all};
+use common::{House, chat, handshake, masked};
+use hallway::limits::{Limits, READ_BUFFER_BYTES, READS_PER_PEER_AND_TURN};
+use hallway::server::Ending;
+use heap::held;
+
+/// A member, and the heap that the server holds after `bytes` of it.
+fn held_after(bytes: &[u8]) -> usize {
+    let mut house = House::new(Limits::default());
+    house.deafen();
+    let id = house.join("mallory");
+    let before = held();
+    house.server.handle_input(id, &mut bytes.to_vec(), house.now);
+    assert_eq!(house.server.members("lobby"), 1, "nothing is wrong yet");
+    held() - before
+}
+
+#[test]
+fn a_message_costs_what_has_come_of_it_and_not_what_it_declares() {
+    // Text and binary of 16,000 bytes, of which ten have come.
+    for first in [0x81, 0x82] {
+        let mut cut = masked(first, &[b'a'; 16_000]);
+        cut.truncate(8 + 10);
+        let held = held_after(&cut);
+        assert!(held < 4096, "{held} bytes for ten");
+    }
+}
+
+#[test]
+fn fragments_cost_what_they_carry() {
+    // A thousand of them, all of one byte.
+    let rest = masked(0x00, b"a").repeat(1000);
+    let held = held_after(&[masked(0x01, b"a"), rest].concat());
+    assert!(held < 4096, "{held} bytes for a thousand");
+}
+
+#[test]
+fn a_member_that_only_pings_costs_one_answer() {
+    let mut house = House::new(Limits::default());
+    let id = house.join("mallory");
+    house.block(id);
+    let ping = masked(0x89, &[b'?'; 125]);
+    house.send(id, &ping);
+    let before = held();
+    (0..10_000).for_each(|_| house.send(id, &ping));
+    let more = held().saturating_sub(before);
+    assert!(more < 1024, "{more} bytes for ten thousand pings");
+}
+
+#[test]
+fn an_upgrade_that_is_cut_anywhere_leaves_nothing_behind() {
+    let request = handshake("username=mallory", "Sec-WebSocket-Protocol: hallway.v2\r\n");
+    let mut house = House::new(Limits::default());
+    house.deafen();
+    let witness = house.join("alice");
+    house.send(witness, &chat("Hello!"));
+    let before = held();
+    for len in 0..=request.len() {
+        let id = house.connect();
+        house.server.handle_input(id, &mut request.as_bytes()[..len].to_vec(), house.now);
+        match len % 2 {
+            0 => house.server.handle_closed(id, house.now),
+            _ => house.server.handle_eof(id, house.now),
+        }
+        house.flush();
+        assert_eq!((house.server.peers(), house.server.members("lobby")), (1, 1), "{len} bytes");
+    }
+    let counters = house.server.counters();
+    assert_eq!(counters.closed.of(Ending::Unused), request.len() as u64);
+    assert_eq!(counters.closed.of(Ending::Lost), 1, "the whole request was an upgrade");
+    let more = held().saturating_sub(before);
+    assert!(more < 4096, "{more} bytes are left of {} requests", request.len());
+}
+
+#[test]
+fn eight_kilobytes_of_subprotocols_are_one_that_is_not_spoken() {
+    for list in [",".repeat(7_000), "a,".repeat(3_500), format!("{}a", " ".repeat(7_000))] {
+        let mut house = House::new(Limits::default());
+        let id = house.connect();
+        let fields = format!("Sec-WebSocket-Protocol: {list}\r\n");
+        house.send(id, handshake("username=mallory", &fields).as_bytes());
+        let answer = house.text(id);
+        assert!(!answer.contains("Sec-WebSocket-Protocol"), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 101 ") || answer.starts_with("HTTP/1.1 400 "));
+    }
+}
+
+/// Pongs, which break no rule.
+fn flood() -> Vec<u8> {
+    masked(0x8a, &[b'!'; 125]).repeat(1_000)
+}
+
+/// Sends so much that the kernel gives the connection more and more room, and, while the server
+/// is stopped, all that the kernel takes; how much was sent in all, and how much of it at last.
+fn fill(program: &Program, flooder: &mut TcpStream, enough: usize) -> (usize, usize) {
+    let (flood, mut sent) = (flood(), 0);
+    for _ in 0..50 {
+        program.signal("-CONT");
+        flooder.set_nonblocking(false).expect("a socket");
+        for _ in 0..100 {
+            // What was cut by the last round is completed.
+            let rest = &flood[sent % 131..];
+            flooder.write_all(rest).expect("it is read");
+            sent += rest.len();
+        }
+        program.await_health("HTTP/1.1 200 ");
+        program.signal("-STOP");
+        flooder.set_nonblocking(true).expect("a socket");
+        let before = sent;
+        while let Ok(len) = flooder.write(&flood[sent % 131..]) {
+            sent += len;
+        }
+        if sent - before > enough {
+            return (sent, sent - before);
+        }
+    }
+    panic!("the kernel never takes {enough} bytes: too few to tell");
+}
+
+#[test]
+fn who_sends_without_end_takes_one_budget_a_turn_from_the_others() {
+    let budget = READS_PER_PEER_AND_TURN * READ_BUFFER_BYTES;
+    let program = Program::start(&[]);
+    let mut flooder = program.connect();
+    let request = handshake("username=mallory", "");
+    flooder.write_all(request.as_bytes()).expect("a request");
+    let (sent, queued) = fill(&program, &mut flooder, 5 * budget);
+    let mut other = program.connect();
+    other.write_all(b"GET /metrics HTTP/1.1\r\nHost: box\r\n\r\n").expect("a request");
+    program.signal("-CONT");
+    let answer = read_all(&mut other);
+
+    // How much of it was left when the other was answered.
+    let received = answer.split("\nhallway_received_bytes_total ").nth(1).expect("a counter");
+    let received: usize = received.lines().next().expect("a line").parse().expect("a number");
+    let left = sent.saturating_sub(received);
+    assert!(left > 0, "all {queued} bytes were read before anybody else was");
+}
