@@ -37,8 +37,8 @@ fn end(house: &mut House, ending: Ending) {
         Ending::Left => house.send(id, &masked(0x88, b"\x03\xe8")),
         Ending::Lost => house.server.handle_eof(id, house.now),
         Ending::Silent => {
-            for _ in 0..3 {
-                house.at(house.now.mono_ms + Limits::default().ping_ms);
+            while house.server.counters().left.sum() == 0 && house.now.mono_ms < 2 * NOW.mono_ms {
+                house.at(house.server.poll_timeout().expect("a deadline"));
             }
         }
         Ending::Protocol => house.send(id, &masked(0x83, b"")),

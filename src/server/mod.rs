@@ -497,12 +497,18 @@ impl Server {
     }
 
     fn handle_deadline(&mut self, id: PeerId, now: Now) {
-        let Some(peer) = self.peers.get(id) else { return };
+        let Some(peer) = self.peers.get_mut(id) else { return };
         match &peer.phase {
             Phase::Request(head) if !head.is_empty() => {
                 self.refuse(id, &Refusal::new(408, "the request took too long"), now);
             }
-            Phase::Open(_) => self.keep_alive(id, peer.heard_ms, now),
+            Phase::Open(_) => {
+                // Where the process was stopped nobody was asked, and what came in is yet to be
+                // read: that time was not the peer's silence.
+                peer.heard_ms += peer.deadline.late_ms(now.mono_ms);
+                let heard_ms = peer.heard_ms;
+                self.keep_alive(id, heard_ms, now);
+            }
             // A connection that was opened and never used wants no answer.
             Phase::Request(_) | Phase::Closing(_) => self.handle_closed(id, now),
         }

@@ -16,6 +16,13 @@ pub(super) struct Timers {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Deadline(Option<NonZeroU64>);
 
+impl Deadline {
+    /// How long it has been over, in milliseconds.
+    pub(super) fn late_ms(self, now: u64) -> u64 {
+        self.0.map_or(0, |at| now.saturating_sub(at.get()))
+    }
+}
+
 impl Timers {
     /// Sets a peer's deadline in place of the one it had; `None` for no deadline.
     pub(super) fn set(&mut self, id: PeerId, deadline: &mut Deadline, at: Option<u64>) {
