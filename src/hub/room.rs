@@ -115,7 +115,12 @@ impl Room {
             self.tell(&count, Dialect::Second);
         }
         self.history.release_replays();
-        self.turn.seal()
+        let sealed = self.turn.seal();
+        if self.members.is_empty() {
+            // Its buffers are for those who talk.
+            self.turn = Turn::default();
+        }
+        sealed
     }
 
     /// Whether nobody would notice if it were gone.
