@@ -19,8 +19,9 @@ use hdrhistogram::Histogram;
 use client::Waiting;
 use machine::{Cores, Description, raise_descriptor_limit, revision, sleep_precisely};
 use options::{Options, Scenario};
-use report::{Lines, Run, Summary, draw, print_heading, print_summary, write_hgrm};
+use report::{Heading, Lines, Measurement, Run, Summary, draw, print_summary, write_hgrm};
 use scenario::{Stage, Step};
+use server::Contender;
 
 /// The exit status of a wrong command line, as in sysexits and most shells.
 const USAGE: u8 = 2;
@@ -52,6 +53,8 @@ struct Lab<'o> {
     /// What a plot says of where it comes from.
     machine: String,
     summaries: Vec<Summary>,
+    /// Runs that went wrong; the others are reported all the same.
+    failures: usize,
 }
 
 impl<'o> Lab<'o> {
@@ -59,38 +62,25 @@ impl<'o> Lab<'o> {
     fn open(options: &'o Options, descriptors: u64) -> Result<Self, String> {
         sleep_precisely();
         let cores = Cores::choose();
+        if let Some(cores) = cores {
+            Cores::stay_on(cores.load);
+        }
         let spin = options.spin.unwrap_or(cores.is_some());
         let waiting = if spin { Waiting::Spinning } else { Waiting::Sleeping };
 
-        let command = env::args().collect::<Vec<_>>().join(" ");
-        let instrument = match revision() {
-            Some(revision) => format!("hallway-lab, {revision}"),
-            None => "hallway-lab".to_owned(),
-        };
-        let machine = Description::new(descriptors);
-        let version = |contender: &server::Contender| {
-            (contender.name.clone(), contender.version().unwrap_or_else(|| "unknown".into()))
-        };
-        let versions: Vec<(String, String)> = options.contenders.iter().map(version).collect();
-        print_heading(&command, &instrument, &machine, &versions);
-        match cores {
-            Some(Cores { server, load }) => {
-                println!("cores       server on {server}, load on {load} ({waiting:?})");
-            }
-            None => println!("cores       one for both: server and load are in each other's way"),
-        }
-
-        let lines = options.json.as_deref().map(Lines::create).transpose();
-        let mut lines = lines.map_err(|error| format!("--json: {error}"))?;
-        if let Some(lines) = &mut lines {
-            let written = lines.environment(&command, &instrument, &machine, &versions);
-            written.map_err(|error| format!("--json: {error}"))?;
-        }
+        let heading = heading(options, descriptors, cores, waiting);
+        print!("{heading}");
+        let lines = options.json.as_deref().map(|path| {
+            let mut lines = Lines::create(path)?;
+            lines.environment(&heading)?;
+            Ok(lines)
+        });
+        let lines = lines.transpose().map_err(|error: io::Error| format!("--json: {error}"))?;
         if let Some(folder) = &options.hgrm {
             fs::create_dir_all(folder).map_err(|error| format!("--hgrm {folder}: {error}"))?;
         }
-        let machine = format!("{}, {}.", machine.cpu, machine.kernel);
-        Ok(Self { options, cores, waiting, lines, machine, summaries: Vec::new() })
+        let machine = format!("{}, {}.", heading.machine.cpu, heading.machine.kernel);
+        Ok(Self { options, cores, waiting, lines, machine, summaries: Vec::new(), failures: 0 })
     }
 
     fn run(&mut self) -> Result<(), String> {
@@ -104,7 +94,10 @@ impl<'o> Lab<'o> {
                 .ok_or("--svg: idle-latency gives the points of the plot")?;
             fs::write(path, plot).map_err(|error| format!("--svg {path}: {error}"))?;
         }
-        Ok(())
+        match self.failures {
+            0 => Ok(()),
+            failures => Err(format!("{failures} runs went wrong and are not in the figures")),
+        }
     }
 
     /// All rounds of a step, servers taking turns.
@@ -113,9 +106,16 @@ impl<'o> Lab<'o> {
         for round in 0..self.options.rounds {
             for contender in &self.options.contenders {
                 let server = contender.start(self.cores, step.demands())?;
-                let measurement = Stage::new(&server, self.waiting)
-                    .and_then(|mut stage| step.run(&mut stage))
-                    .map_err(|said| format!("{}, {}: {said}", scenario.name(), contender.name))?;
+                let measured =
+                    Stage::new(&server, self.waiting).and_then(|mut stage| step.run(&mut stage));
+                let measurement = measured.unwrap_or_else(|said| {
+                    eprintln!("lab: {}, {}: {said}", scenario.name(), contender.name);
+                    self.failures += 1;
+                    Measurement {
+                        notes: vec![format!("a run went wrong: {said}")],
+                        ..Default::default()
+                    }
+                });
                 runs.push(Run { server: contender.name.clone(), round, measurement });
             }
         }
@@ -143,6 +143,31 @@ impl<'o> Lab<'o> {
             lines.run(summary.scenario, title, run)?;
         }
         lines.summary(summary)
+    }
+}
+
+fn heading(options: &Options, descriptors: u64, cores: Option<Cores>, waiting: Waiting) -> Heading {
+    let version = |contender: &Contender| {
+        (contender.name.clone(), contender.version().unwrap_or_else(|| "unknown".into()))
+    };
+    let waiting = match waiting {
+        Waiting::Spinning => "which polls all the time",
+        Waiting::Sleeping => "which sleeps in between",
+    };
+    Heading {
+        command: env::args().collect::<Vec<_>>().join(" "),
+        machine: Description::new(descriptors),
+        instrument: format!(
+            "hallway-lab {}",
+            revision().as_deref().unwrap_or("of no known revision")
+        ),
+        versions: options.contenders.iter().map(version).collect(),
+        cores: match cores {
+            Some(Cores { server, load }) => {
+                format!("servers that are started here on {server}, the load on {load}, {waiting}")
+            }
+            None => format!("one for both, in each other's way; the load is one {waiting}"),
+        },
     }
 }
 

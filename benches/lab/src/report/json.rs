@@ -6,8 +6,8 @@ use std::io::{self, Write as _};
 use serde_json::{Map, Value, json};
 
 use super::figure::{Figure, Unit};
+use super::heading::Heading;
 use super::summary::{Run, Spread, Summary};
-use crate::machine::Description;
 
 /// A file of JSON lines. Each line has a `kind`: `environment`, `run` or `summary`.
 #[derive(Debug)]
@@ -18,21 +18,10 @@ impl Lines {
         Ok(Self(File::create(path)?))
     }
 
-    pub fn environment(
-        &mut self,
-        command: &str,
-        instrument: &str,
-        machine: &Description,
-        versions: &[(String, String)],
-    ) -> io::Result<()> {
-        let versions: Map<String, Value> =
-            versions.iter().map(|(server, version)| (server.clone(), json!(version))).collect();
-        self.line(json!({
-            "kind": "environment", "command": command, "instrument": instrument,
-            "servers": versions, "cpu": machine.cpu, "cores": machine.cores,
-            "kernel": machine.kernel, "memory_mib": machine.memory_mib,
-            "descriptors": machine.descriptors,
-        }))
+    pub fn environment(&mut self, heading: &Heading) -> io::Result<()> {
+        let mut line = heading.json();
+        line["kind"] = json!("environment");
+        self.line(line)
     }
 
     pub fn run(&mut self, scenario: &str, step: &str, run: &Run) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! What was measured, over all rounds and servers, and how it is told.
 
 mod figure;
+mod heading;
 mod hgrm;
 mod json;
 mod plot;
@@ -8,11 +9,12 @@ mod summary;
 mod table;
 
 pub use figure::{Measurement, Unit, quantiles};
+pub use heading::Heading;
 pub use hgrm::write_hgrm;
 pub use json::Lines;
 pub use plot::draw;
 pub use summary::{Run, Summary};
-pub use table::{print_heading, print_summary};
+pub use table::print_summary;
 
 use hdrhistogram::Histogram;
 

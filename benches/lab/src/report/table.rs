@@ -2,30 +2,11 @@
 
 use super::figure::Unit;
 use super::summary::{Spread, Summary};
-use crate::machine::Description;
 
 /// Width of a figure's name, of a server's at least, and of a value.
 const NAME: usize = 30;
 const SERVER: usize = 8;
 const VALUE: usize = 28;
-
-/// What all the figures have in common.
-pub fn print_heading(
-    command: &str,
-    instrument: &str,
-    machine: &Description,
-    versions: &[(String, String)],
-) {
-    let Description { cpu, cores, kernel, memory_mib, descriptors } = machine;
-    println!("command     {command}");
-    println!(
-        "machine     {cpu}, {cores} cores, {memory_mib} MiB, {kernel}, {descriptors} descriptors"
-    );
-    println!("instrument  {instrument}");
-    for (server, version) in versions {
-        println!("server      {server}: {version}");
-    }
-}
 
 /// A step's figures: medians with the least and the most, and ratios to the reference's.
 pub fn print_summary(summary: &Summary) {
