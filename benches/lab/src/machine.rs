@@ -59,11 +59,13 @@ impl Description {
     pub fn new(descriptors: u64) -> Self {
         let name = uname();
         let parts = [name.sysname(), name.release(), name.machine()];
+        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let kib = meminfo.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
         Self {
-            cpu: cpu_model().unwrap_or_else(|| "unknown processor".into()),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cpu: cpu_model(&cpuinfo).unwrap_or("unknown processor").to_owned(),
+            // All of them; this process may be on one already.
+            cores: cpuinfo.lines().filter(|line| line.starts_with("processor")).count(),
             kernel: parts.map(|part| part.to_string_lossy().into_owned()).join(" "),
             memory_mib: kib.unwrap_or(0) / 1024,
             descriptors,
@@ -71,10 +73,9 @@ impl Description {
     }
 }
 
-fn cpu_model() -> Option<String> {
-    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("model name"))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
+fn cpu_model(cpuinfo: &str) -> Option<&str> {
+    let line = cpuinfo.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim())
 }
 
 /// What git calls the state of the tree that this instrument was built from, where it still is.
