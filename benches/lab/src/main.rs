@@ -10,7 +10,7 @@ mod scenario;
 mod server;
 
 use std::fs::{self, File};
-use std::io::BufWriter;
+use std::io::{BufWriter, Write as _};
 use std::process::ExitCode;
 use std::{env, io};
 
@@ -19,7 +19,7 @@ use hdrhistogram::Histogram;
 use client::Waiting;
 use machine::{Cores, Description, raise_descriptor_limit, revision, sleep_precisely};
 use options::{Options, Scenario};
-use report::{Heading, Lines, Measurement, Run, Summary, draw, print_summary, write_hgrm};
+use report::{Heading, Lines, Measurement, Run, Summary, draw, table, write_hgrm};
 use scenario::{Stage, Step};
 use server::Contender;
 
@@ -69,7 +69,7 @@ impl<'o> Lab<'o> {
         let waiting = if spin { Waiting::Spinning } else { Waiting::Sleeping };
 
         let heading = heading(options, descriptors, cores, waiting);
-        print!("{heading}");
+        say(&heading.to_string())?;
         let lines = options.json.as_deref().map(|path| {
             let mut lines = Lines::create(path)?;
             lines.environment(&heading)?;
@@ -126,7 +126,7 @@ impl<'o> Lab<'o> {
             connections: step.connections(),
             ..Summary::new(scenario.name(), title.clone(), &servers, &runs)
         };
-        print_summary(&summary);
+        say(&table(&summary))?;
         self.write_lines(&title, &runs, &summary).map_err(|error| format!("--json: {error}"))?;
         if let Some(folder) = &self.options.hgrm {
             let slug = format!("{}-{}", scenario.name(), step.slug());
@@ -144,6 +144,11 @@ impl<'o> Lab<'o> {
         }
         lines.summary(summary)
     }
+}
+
+/// To standard output, whose end may be gone.
+fn say(text: &str) -> Result<(), String> {
+    io::stdout().write_all(text.as_bytes()).map_err(|error| format!("standard output: {error}"))
 }
 
 fn heading(options: &Options, descriptors: u64, cores: Option<Cores>, waiting: Waiting) -> Heading {

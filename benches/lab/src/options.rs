@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::io::{self, Write as _};
 use std::process::exit;
 
 use lexopt::prelude::*;
@@ -204,7 +205,8 @@ fn parse(mut parser: lexopt::Parser, descriptors: u64) -> Result<Options, lexopt
             Long("hgrm") => options.hgrm = Some(parser.value()?.string()?),
             Long("svg") => options.svg = Some(parser.value()?.string()?),
             Long("help") | Short('h') => {
-                print!("{USAGE}");
+                // A closed pipe, as in `lab --help | head -1`, is no failure.
+                let _ = io::stdout().write_all(USAGE.as_bytes());
                 exit(0);
             }
             Value(name) if options.scenarios.is_empty() => {

@@ -14,7 +14,7 @@ pub use hgrm::write_hgrm;
 pub use json::Lines;
 pub use plot::draw;
 pub use summary::{Run, Summary};
-pub use table::print_summary;
+pub use table::table;
 
 use hdrhistogram::Histogram;
 

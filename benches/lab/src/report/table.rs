@@ -9,11 +9,7 @@ const SERVER: usize = 8;
 const VALUE: usize = 28;
 
 /// A step's figures: medians with the least and the most, and ratios to the reference's.
-pub fn print_summary(summary: &Summary) {
-    print!("{}", table(summary));
-}
-
-fn table(summary: &Summary) -> String {
+pub fn table(summary: &Summary) -> String {
     let mut lines =
         vec![String::new(), format!("{}: {}", summary.scenario, summary.step), String::new()];
     let widest = summary.servers.iter().map(|server| server.chars().count()).max();
