@@ -532,6 +532,36 @@ fn one_address_may_have_so_many_peers() {
     assert!(house.text(third).starts_with("HTTP/1.1 101 "), "a place has come free");
 }
 
+/// What a GET of /chat without an upgrade is answered.
+fn knock(house: &mut House, query: &str) -> String {
+    let id = house.connect();
+    house.send(id, format!("GET /chat{query} HTTP/1.1\r\nHost: box\r\n\r\n").as_bytes());
+    String::from_utf8(house.take(id)).unwrap()
+}
+
+#[test]
+fn a_page_can_read_without_a_handshake_why_its_handshake_was_refused() {
+    let free = Limits { peers_max: 1, rooms_max: 1, ..Limits::default() };
+    let of_address = Limits { peers_per_ip_max: 1, ..free.clone() };
+    let of_rooms = Limits { peers_max: 9, ..free.clone() };
+    for (limits, query, status, what) in [
+        (&free, "", "503", "the house is full"),
+        (&Limits { peers_max: 9, ..of_address }, "", "429", "too many connections"),
+        (&of_rooms, "?room=b", "503", "too many rooms"),
+        (&of_rooms, "?room=a", "426", "WebSocket"),
+    ] {
+        let mut house = House::new(limits.clone());
+        assert!(knock(&mut house, query).starts_with("HTTP/1.1 426 "), "there is a place");
+        let first = house.connect();
+        house.handshake(first, "x&room=a");
+        let answer = knock(&mut house, query);
+        let retries = answer.contains("\r\nRetry-After: ");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains(what) && retries == (status == "503"), "{answer}");
+        assert_eq!((house.server.members("a"), house.server.rooms()), (1, 1), "nothing changed");
+    }
+}
+
 #[test]
 fn large_rooms_are_told_counts_only() {
     let mut house = House::new(Limits { announce_up_to: 2, ..Limits::default() });

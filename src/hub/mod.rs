@@ -92,6 +92,11 @@ impl Hub {
         self.rooms.make_place(room)
     }
 
+    /// Whether [`Self::make_place`] would find one; changes nothing.
+    pub fn has_place(&self, room: &str) -> bool {
+        self.rooms.has_place(room)
+    }
+
     /// Makes a peer a member of a room: a welcome and the replay to the newcomer alone, then its
     /// name to all, and a count when the turn ends.
     pub fn join(&mut self, id: PeerId, entrance: &Entrance<'_>) {

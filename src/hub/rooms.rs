@@ -89,17 +89,28 @@ impl Rooms {
 
     /// See [`super::Hub::make_place`].
     pub(super) fn make_place(&mut self, name: &str) -> bool {
-        let has_place = self.all.len() < self.limits.rooms_max as usize;
-        if has_place || name == LOBBY || self.names.contains_key(name) {
+        if self.is_free_for(name) {
             return true;
         }
+        let Some(oldest) = self.longest_idle() else { return false };
+        self.forget(oldest);
+        true
+    }
+
+    /// Whether [`Self::make_place`] would find one.
+    pub(super) fn has_place(&self, name: &str) -> bool {
+        self.is_free_for(name) || self.longest_idle().is_some()
+    }
+
+    fn is_free_for(&self, name: &str) -> bool {
+        let is_below = self.all.len() < self.limits.rooms_max as usize;
+        is_below || name == LOBBY || self.names.contains_key(name)
+    }
+
+    fn longest_idle(&self) -> Option<RoomKey> {
         let is_idle = |room: &Room| room.members.is_empty() && !room.is_dirty;
         let idle = self.all.iter().filter(|(_, room)| is_idle(room) && &*room.name != LOBBY);
-        let Some((oldest, _)) = idle.min_by_key(|(_, room)| room.empty_since_ms) else {
-            return false;
-        };
-        self.forget(RoomKey::new(oldest));
-        true
+        idle.min_by_key(|(_, room)| room.empty_since_ms).map(|(place, _)| RoomKey::new(place))
     }
 
     /// Gives a room back, and with the last one the memory of all.

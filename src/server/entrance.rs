@@ -11,7 +11,7 @@ use crate::hub::{Entrance, LOBBY, PeerId, Resume};
 use crate::limits::{REQUEST_MS_MAX, ROOM_CHARS_MAX, USERNAME_CHARS_MAX};
 use crate::wire::name;
 use crate::wire::response::{Refusal, switching_protocols};
-use crate::wire::upgrade::{CHAT_PATH, Request, Upgrade};
+use crate::wire::upgrade::{CHAT_PATH, Query, Request, Upgrade, upgrade_required};
 
 impl Server {
     pub(super) fn handle_request(&mut self, id: PeerId, request: Request, now: Now) {
@@ -21,6 +21,7 @@ impl Server {
                 Ok(room) => return self.join(id, &upgrade, &room, now),
                 Err(refusal) => Err(refusal),
             },
+            Request::Knock(query) => Err(self.knock(id, &query)),
             Request::Get(get) if get.path == http::HEALTH_PATH => {
                 http::health(self.drained_by_ms.is_some(), head_only)
             }
@@ -44,17 +45,10 @@ impl Server {
         if upgrade.path != CHAT_PATH && !self.is_echo {
             return Err(http::not_found());
         }
-        if self.drained_by_ms.is_some() {
-            return Err(http::draining());
-        }
         self.check_origin(upgrade)?;
-        if self.members >= self.limits.peers_max {
-            self.counters.full += 1;
-            return Err(http::full());
-        }
-        let room = name::clean(&upgrade.query.room, ROOM_CHARS_MAX);
-        let room = room.unwrap_or_else(|| LOBBY.to_owned());
-        self.check_address(id)?;
+        self.counters.full += u64::from(self.is_full());
+        self.check_place(id)?;
+        let room = room_of(&upgrade.query);
         // From here on only what is granted changes anything: making a place can cost another
         // room its history.
         if !self.hub.make_place(&room) {
@@ -63,6 +57,30 @@ impl Server {
         }
         self.count_address(id);
         Ok(room)
+    }
+
+    /// What an upgrade would be refused with, or else that one must ask for it.
+    fn knock(&self, id: PeerId, query: &Query) -> Refusal {
+        match self.check_place(id) {
+            Err(refusal) => refusal,
+            Ok(()) if !self.hub.has_place(&room_of(query)) => http::no_room(),
+            Ok(()) => upgrade_required(),
+        }
+    }
+
+    /// Whether one more member may come, from the peer's address and into any room.
+    fn check_place(&self, id: PeerId) -> Result<(), Refusal> {
+        if self.drained_by_ms.is_some() {
+            return Err(http::draining());
+        }
+        if self.is_full() {
+            return Err(http::full());
+        }
+        self.check_address(id)
+    }
+
+    fn is_full(&self) -> bool {
+        self.drained_by_ms.is_none() && self.members >= self.limits.peers_max
     }
 
     fn check_origin(&self, upgrade: &Upgrade) -> Result<(), Refusal> {
@@ -161,6 +179,11 @@ impl Server {
         self.hub.outboxes.push_whole(id, bytes);
         self.hub.outboxes.finish(id, None);
     }
+}
+
+/// The room that is asked for.
+fn room_of(query: &Query) -> String {
+    name::clean(&query.room, ROOM_CHARS_MAX).unwrap_or_else(|| LOBBY.to_owned())
 }
 
 #[cfg(test)]

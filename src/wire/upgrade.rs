@@ -25,6 +25,9 @@ const KEY_CHARS: usize = 24;
 pub enum Request {
     /// To speak WebSocket: a complete and correct handshake, wherever.
     Upgrade(Upgrade),
+    /// What a handshake with this query would get: a GET of [`CHAT_PATH`] that asks for no
+    /// upgrade. Browsers do not tell a page why its handshake was refused; this tells it.
+    Knock(Query),
     /// To read something else.
     Get(Get),
     /// A method that nothing here answers, on a path that may not even exist.
@@ -123,6 +126,9 @@ pub fn parse(head: &[u8]) -> Result<Request, Refusal> {
     if is_chat && method != "GET" {
         return Err(method_not_allowed("GET"));
     }
+    if is_chat && !fields.ask_for_upgrade() {
+        return Ok(Request::Knock(read_query(query)));
+    }
     if is_chat || (method == "GET" && fields.has_token("Upgrade", "websocket")) {
         return handshake(path, query, request.version, &fields).map(Request::Upgrade);
     }
@@ -136,6 +142,12 @@ pub fn parse(head: &[u8]) -> Result<Request, Refusal> {
         accepts_gzip: fields.accepts_gzip(),
         if_none_match: fields.values("If-None-Match").next().map(text),
     }))
+}
+
+/// The answer to who must ask for an upgrade and does not (RFC 9110, section 15.5.22).
+pub fn upgrade_required() -> Refusal {
+    Refusal::new(426, "this is a WebSocket endpoint; connect with a WebSocket client")
+        .with("Upgrade", "websocket")
 }
 
 /// The answer to a method that a path does not know; `allow` lists those that it does.
@@ -189,12 +201,8 @@ fn handshake(
     version: Option<u8>,
     fields: &Fields<'_>,
 ) -> Result<Upgrade, Refusal> {
-    if !fields.has_token("Upgrade", "websocket") || !fields.has_token("Connection", "Upgrade") {
-        return Err(Refusal::new(
-            426,
-            "this is a WebSocket endpoint; connect with a WebSocket client",
-        )
-        .with("Upgrade", "websocket"));
+    if !fields.ask_for_upgrade() {
+        return Err(upgrade_required());
     }
     if version != Some(1) {
         return Err(Refusal::new(505, "a WebSocket handshake needs HTTP/1.1"));
@@ -244,6 +252,10 @@ fn is_key(key: &[u8]) -> bool {
 struct Fields<'h>(&'h [Header<'h>]);
 
 impl<'h> Fields<'h> {
+    fn ask_for_upgrade(&self) -> bool {
+        self.has_token("Upgrade", "websocket") && self.has_token("Connection", "Upgrade")
+    }
+
     fn values(&self, name: &'static str) -> impl Iterator<Item = &'h [u8]> {
         let named = self.0.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
         named.map(|field| field.value.trim_ascii())
@@ -315,6 +327,7 @@ mod tests {
 
     fn status(head: &str) -> u16 {
         match parse(head.as_bytes()) {
+            Ok(Request::Knock(_)) => 426,
             Ok(_) => 101,
             Err(refusal) => refusal.status,
         }
