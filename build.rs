@@ -2,12 +2,11 @@
 //! compressed, in a table that src/web/mod.rs includes.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-use flate2::write::GzEncoder;
-use flate2::{Compression, Crc};
+use zopfli::{Format, Options};
 
 fn main() -> io::Result<()> {
     let from = PathBuf::from(env::var("CARGO_MANIFEST_DIR").unwrap_or_default()).join("src/web");
@@ -47,14 +46,14 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(bytes)?;
-    encoder.finish()
+    let mut compressed = Vec::new();
+    zopfli::compress(Options::default(), Format::Gzip, bytes, &mut compressed)?;
+    Ok(compressed)
 }
 
-/// A strong validator (RFC 9110, section 8.8.3): the content's checksum and its length.
+/// A strong validator (RFC 9110, section 8.8.3): the content's hash.
 fn etag(bytes: &[u8]) -> String {
-    let mut crc = Crc::new();
-    crc.update(bytes);
-    format!("\"{:08x}-{:x}\"", crc.sum(), bytes.len())
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    format!("\"{:016x}\"", hasher.finish())
 }

@@ -46,7 +46,8 @@ impl Asset {
         match self.name.rsplit('.').next().unwrap_or_default() {
             "html" => "text/html; charset=utf-8",
             "css" => "text/css; charset=utf-8",
-            "js" => "text/javascript; charset=utf-8",
+            // Modules are UTF-8, whatever is said of them.
+            "js" => "text/javascript",
             "svg" => "image/svg+xml",
             "png" => "image/png",
             "webmanifest" => "application/manifest+json",
