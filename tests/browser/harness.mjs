@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url';
 
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 export const OUT = path.join(ROOT, 'target/browser');
-const require = createRequire(path.join(OUT, 'node_modules/')); // where tests/browser/install puts them
+// Where tests/browser/install puts them.
+export const require = createRequire(path.join(OUT, 'node_modules/'));
 const { chromium } = require('playwright-core');
 export const WebSocket = require('ws');
 export const AXE = require.resolve('axe-core/axe.min.js');
@@ -16,8 +17,9 @@ export const AXE = require.resolve('axe-core/axe.min.js');
 // -- the list of tests
 
 export const tests = [];
-export function test(name, run) {
-  tests.push({ name, run });
+/** `once`: it says nothing about the browser, so one of them will do. */
+export function test(name, run, { once = false } = {}) {
+  tests.push({ name, run, once });
 }
 
 export function check(condition, message) {
@@ -118,12 +120,20 @@ export function connect(server, { name, room = 'lobby' }) {
 
 // -- browsers
 
+const CHROMIUM = { today: '/usr/bin/chromium', 2021: path.join(OUT, 'chromium-2021') };
+const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+// A name for this machine that is not known to be this machine: for pages without HTTPS.
+export const BOX = 'hallway.box';
+
+/** Pictures of what people see, one folder a browser: build output. */
+export const PICTURES = path.join(OUT, process.env.BROWSER || 'today');
+
 let browser = null;
-export async function startBrowser() {
-  browser = await chromium.launch({
-    executablePath: '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
+/** Starts the browser of `age`, a key of CHROMIUM; gives its version. */
+export async function startBrowser(age = 'today') {
+  const args = [...FLAGS, `--host-resolver-rules=MAP ${BOX} 127.0.0.1`];
+  browser = await chromium.launch({ executablePath: CHROMIUM[age], args });
+  return browser.version();
 }
 export const stopBrowser = () => browser.close();
 
