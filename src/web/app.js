@@ -13,6 +13,8 @@ import { lasting, perTab } from './store.js';
 const $ = (id) => document.getElementById(id);
 const LOBBY = 'lobby';
 const ROOMS_REMEMBERED = 8;
+// Names of this machine, which lead nobody else here.
+const LOOPBACK = /^(localhost|127\..*|\[::1\])$/;
 
 let session = null;
 let room = LOBBY;
@@ -30,11 +32,11 @@ const feed = createFeed({
     composer.focus(); // the button had the focus, and is gone
   },
 });
-const people = createPeople({ list: $('people'), typingLine: $('typing'), onChange: showCount });
+const people = createPeople({ list: $('people'), typingLine: $('typing'), isMe: (name) => session.isMe(name), onCount: showCount });
 const attention = createAttention({ icon: $('icon'), button: $('notify'), memory: lasting });
 const side = createSide();
 const composer = createComposer({
-  form: $('composer'), input: $('text'), counter: $('counter'),
+  form: $('composer'), input: $('text'), counter: $('counter'), memory: perTab,
   onSend(text) {
     session.say(text);
     feed.showLatest();
@@ -91,6 +93,7 @@ function showState(next) {
   $('chat').classList.toggle('live', state.phase === 'live');
   clearInterval(ticking);
   if (state.phase === 'live') return showLive();
+  people.nobodyTypes(); // as far as one can know
   if (state.phase === 'connecting') return showConnecting();
   if (state.reason === 'token') return showToken();
   const reason = explain(state);
@@ -176,9 +179,12 @@ function enter() {
   $('room-name').textContent = room;
   attention.setTitle(`${room} · Hallway`);
   feed.clear();
+  composer.enter(room);
   people.reset([]);
   side.close();
   showRooms();
+  $('invite').hidden = LOOPBACK.test(location.hostname);
+  $('address').textContent = location.host + (room === LOBBY ? '' : '/' + addressOf(room));
   showChat();
   session = createSession({ room, name: lasting.get('name', ''), token: lasting.get('token', ''), memory: perTab, on });
   focusSoon($('text'));

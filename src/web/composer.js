@@ -5,11 +5,15 @@ const TYPING_EVERY = 3000;
 // The counter is of interest only when less than this is left.
 const SHOW_LEFT = 300;
 
-/** Calls `onSend(text)`, and `onTyping()` at most once in a few seconds. */
-export function createComposer({ form, input, counter, onSend, onTyping }) {
+/**
+ * Calls `onSend(text)`, and `onTyping()` at most once in a few seconds. `memory` keeps what has
+ * been begun in each room, over a change of room and a reload.
+ */
+export function createComposer({ form, input, counter, memory, onSend, onTyping }) {
   const encoder = new TextEncoder();
   let limit = 4096; // bytes, until the server says its own
   let lastTyping = 0;
+  let draft = ''; // the key of this room's
 
   // Bytes, because that is what the server counts; one character has one to four of them.
   const left = () => limit - encoder.encode(input.value.trim()).length;
@@ -29,6 +33,7 @@ export function createComposer({ form, input, counter, onSend, onTyping }) {
   }
 
   function changed() {
+    memory.set(draft, input.value);
     grow();
     count();
     const now = Date.now();
@@ -40,11 +45,16 @@ export function createComposer({ form, input, counter, onSend, onTyping }) {
   function submit() {
     const text = input.value.trim();
     if (!text || left() < 0) return;
-    input.value = '';
+    put('');
+    memory.set(draft, '');
     lastTyping = 0;
+    onSend(text);
+  }
+
+  function put(text) {
+    input.value = text;
     grow();
     count();
-    onSend(text);
   }
 
   input.addEventListener('input', changed);
@@ -63,6 +73,10 @@ export function createComposer({ form, input, counter, onSend, onTyping }) {
 
   return {
     focus: () => input.focus(),
+    enter(room) {
+      draft = 'draft.' + room;
+      put(memory.get(draft, ''));
+    },
     setLimit(bytes) {
       limit = bytes;
       count();

@@ -98,7 +98,7 @@ export function createConnection({ query, onFrame, onLost, onState }) {
       case 0: return wait('network');
       case 401: return enter('stopped', { reason: 'token', text });
       case 429: return wait('busy', answer.retryAfter);
-      case 503: return wait(health.status === 503 ? 'draining' : 'full', answer.retryAfter);
+      case 503: return wait(health.status === 503 ? 'draining' : /rooms/.test(text) ? 'rooms' : 'full', answer.retryAfter);
       // 426 asks for the upgrade: all is well but the socket did not come through. Once may
       // be bad luck, again is something between us and the server.
       case 426: return wait(failures > 1 ? 'blocked' : 'network');

@@ -4,7 +4,7 @@
 // that thousands of messages cost no more than a few hundred. Entries are drawn once per
 // frame, however many arrived in it.
 
-import { messageRow, pendingRow, daySeparator, el } from './message.js';
+import { messageRow, pendingRow, dayName, daySeparator, el } from './message.js';
 import { foldPresence, presenceRow } from './people.js';
 
 const IN_DOCUMENT = 300;
@@ -83,7 +83,9 @@ export function createFeed({ scroller, list, pending, empty, earlier, pill, onAc
     const newDay = !previous || !previous.date || previous.date.toDateString() !== entry.date.toDateString();
     entry.run = !newDay && continues(entry, previous) ? previous.run + 1 : 1;
     const row = messageRow(entry, entry.run === 1);
-    return newDay ? [daySeparator(entry.date), row] : [row];
+    if (!newDay) return [row];
+    list.querySelectorAll('.day').forEach((node) => { node.textContent = dayName(node.date); });
+    return [daySeparator(entry.date), row];
   }
 
   function continues(entry, previous) {

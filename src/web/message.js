@@ -49,7 +49,7 @@ export function linked(text) {
   let done = 0;
   for (const match of text.matchAll(LINK)) {
     const url = match[0].slice(0, trimmedLength(match[0]));
-    if (!isUrl(url)) continue;
+    if (!isPlain(url)) continue;
     parts.push(text.slice(done, match.index), el('a', { href: url, target: '_blank', rel: 'noopener noreferrer nofollow' }, url));
     done = match.index + url.length;
   }
@@ -57,9 +57,11 @@ export function linked(text) {
   return parts.filter((part) => part !== '');
 }
 
-function isUrl(text) {
+/** Whether `text` is an address without a name before an `@`, which is there to be mistaken for the host. */
+function isPlain(text) {
   try {
-    return Boolean(new URL(text).hostname);
+    const { hostname, username, password } = new URL(text);
+    return Boolean(hostname) && !username && !password;
   } catch {
     return false;
   }
@@ -84,7 +86,8 @@ export function dayName(date, now = new Date()) {
     : format('year', { ...options, year: 'numeric' }, date);
 }
 
-export const daySeparator = (date) => el('p', { className: 'day' }, dayName(date));
+/** Carries its date, because "Today" does not stay true. */
+export const daySeparator = (date) => el('p', { className: 'day', date }, dayName(date));
 
 /** A message; the first of its group carries door, name and time for those that follow. */
 export function messageRow(item, first) {

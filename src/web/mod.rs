@@ -18,11 +18,13 @@ pub struct Asset {
 const ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 /// Header lines of the page itself, which hold for all that it loads: nothing from anywhere
-/// else, nothing inline is run, and nobody frames it. `connect-src` names the WebSocket schemes
-/// because browsers before 2022 do not take `'self'` for them.
+/// else, nothing inline is run, no string becomes markup or script, and nobody frames it.
+/// `connect-src` names the WebSocket schemes because browsers before 2022 do not take `'self'`
+/// for them.
 const PAGE_FIELDS: &str = "Content-Security-Policy: default-src 'none'; script-src 'self'; \
     style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; \
-    manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n\
+    manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'; trusted-types 'none'\r\n\
     Referrer-Policy: no-referrer\r\n";
 
 /// Header lines that go with every asset. `no-cache` means: ask whether it is still the same,

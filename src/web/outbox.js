@@ -73,7 +73,7 @@ export function createOutbox({ memory, key, onChange }) {
       if (!queued.length) return;
       if (!inFlight().length) mark = position;
       for (const item of queued) {
-        Object.assign(item, { state: 'sent', as, tries: item.tries + 1, at: Date.now() });
+        Object.assign(item, { state: 'sent', as, tries: item.tries + 1, sentAt: Date.now() });
         send({ type: 'chatMessage', payload: { message: item.text, ref: item.ref } });
       }
       changed();
@@ -138,7 +138,7 @@ export function createOutbox({ memory, key, onChange }) {
 
     /** When the message was sent that has waited longest for its echo, or null. */
     oldest() {
-      const times = inFlight().map((item) => item.at);
+      const times = inFlight().map((item) => item.sentAt);
       return times.length ? Math.min(...times) : null;
     },
   };

@@ -4,20 +4,28 @@ import { el, door } from './message.js';
 
 const TYPING_LASTS = 5000;
 
-/** `onChange({ names, count })` after each change of the roster. */
-export function createPeople({ list, typingLine, onChange }) {
+/** `isMe(name)` says who reads this; `onCount(count)` is told how many are here. */
+export function createPeople({ list, typingLine, isMe, onCount }) {
   // Names can repeat: two connections of one person, or two people called Kim.
   let names = [];
   let count = 0;
+  let scheduled = false;
   const typing = new Map(); // name -> timer
 
+  // Once a frame: two hundred who come at once must not cost two hundred lists of two hundred.
   function changed() {
+    onCount(count);
+    if (!scheduled) requestAnimationFrame(draw);
+    scheduled = true;
+  }
+
+  function draw() {
+    scheduled = false;
     const tally = new Map();
     for (const name of names) tally.set(name, (tally.get(name) || 0) + 1);
     const sorted = [...tally].sort((a, b) => a[0].localeCompare(b[0]));
-    list.replaceChildren(...sorted.map(([name, times]) => person(name, times)));
+    list.replaceChildren(...sorted.map(([name, times]) => person(name, times, isMe(name))));
     if (count > names.length) list.append(el('li', { className: 'dim' }, `and ${count - names.length} more`));
-    onChange(count);
   }
 
   function showTyping() {
@@ -33,13 +41,17 @@ export function createPeople({ list, typingLine, onChange }) {
     showTyping();
   }
 
+  function nobodyTypes() {
+    typing.forEach(clearTimeout);
+    typing.clear();
+    showTyping();
+  }
+
   return {
     reset(present) {
       names = [...present];
       count = names.length;
-      typing.forEach(clearTimeout);
-      typing.clear();
-      showTyping();
+      nobodyTypes();
       changed();
     },
     // The server's count is the truth. A newcomer may be in `welcome.users` already, and a
@@ -66,13 +78,14 @@ export function createPeople({ list, typingLine, onChange }) {
       showTyping();
     },
     stopTyping,
+    nobodyTypes,
   };
 }
 
-function person(name, times) {
-  const label = el('bdi', { className: 'me-name' }, name);
-  const item = el('li', {}, door(name), label);
-  if (times > 1) item.append(el('span', { className: 'dim' }, `×${times}`));
+function person(name, times, me) {
+  const item = el('li', {}, door(name), el('bdi', { className: 'me-name' }, name));
+  const more = [me ? 'you' : '', times > 1 ? `×${times}` : ''].join(' ').trim();
+  if (more) item.append(el('span', { className: 'hint' }, more));
   return item;
 }
 

@@ -8,8 +8,9 @@ const REASONS = {
   network: ['The server cannot be reached', 'Is this device on the right network?'],
   draining: ['The server is restarting', 'It should be back in a moment.'],
   full: ['The hallway is full', 'You get in as soon as somebody leaves.'],
+  rooms: ['There are too many rooms', 'A new one has to wait until another is left. The lobby is always open.'],
   busy: ['Too many connections from here', 'Closing other tabs may help.'],
-  blocked: ['Something is in the way', 'The server answers, but the chat does not come through: a proxy or its origin rule may hold it back.'],
+  blocked: ['Something is in the way', `The server answers, but the chat does not come through. If there is a proxy, it must pass WebSockets on, and the server may need the option --origin ${location.origin}.`],
   policy: ['The server closed the connection', 'It said: '],
   refused: ['The server refuses to let you in', 'It said: '],
 };
@@ -18,7 +19,7 @@ const REASONS = {
 export function explain({ reason, text }) {
   const [title, explanation] = REASONS[reason] || REASONS.network;
   const quotes = explanation.endsWith(': ');
-  return { title, text: quotes ? explanation + (text || 'nothing more') : explanation };
+  return { title, text: quotes ? `${explanation}“${text || '…'}”.` : explanation };
 }
 
 function onSubmit(form, action) {

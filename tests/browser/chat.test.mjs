@@ -1,6 +1,7 @@
 // People talk.
 
 import { test, check, same, until, pause, startServer, connect, person, newPage } from './harness.mjs';
+import { startFake, joined, message, welcome } from './fake.mjs';
 
 test('two people chat, each sees both, own messages are marked', async () => {
   const server = await startServer();
@@ -29,6 +30,77 @@ test('messages are grouped by author and day, with times', async () => {
   same(await alice.page.$$eval('#feed .msg .name', (n) => n.map((x) => x.textContent)), ['Bob', 'Alice'], 'one name a group');
   same(await alice.page.$$eval('#feed .day', (n) => n.map((x) => x.textContent)), ['Today'], 'one day');
   same(await alice.page.$$eval('#feed time', (n) => n.length), 2, 'one time a group');
+});
+
+test('days and pauses part messages, and "Today" becomes "Yesterday"', async () => {
+  const times = ['2024-02-29T12:00', '2026-03-01T12:00', '2026-03-09T12:00', '2026-03-10T11:00', '2026-03-10T11:02', '2026-03-10T11:30'];
+  const at = (id, local) => message(id, 'Bob', id, undefined, new Date(local).toISOString());
+  let socket = null;
+  const fake = await startFake({}, (opened) => {
+    socket = opened;
+    socket.send(welcome(`at ${times.length - 1}`));
+    times.forEach((time, i) => socket.send(at(`at ${i}`, time)));
+  });
+  const page = await newPage({ locale: 'en-GB' });
+  await page.clock.install({ time: new Date('2026-03-10T12:00') });
+  await page.goto(fake.url);
+  await page.click('text=Come in');
+  const all = (selector) => page.$$eval(selector, (nodes) => nodes.map((node) => node.textContent));
+  await until(async () => (await all('#feed .text')).length === times.length, 'all are shown');
+  // Whether there is a comma depends on the browser's age.
+  const days = async () => (await all('#feed .day')).map((day) => day.replace(',', ''));
+  same(await days(), ['Thursday 29 February 2024', 'Sunday 1 March', 'Yesterday', 'Today'], 'the days');
+  same(await all('#feed time'), ['12:00', '12:00', '12:00', '11:00', '11:30'], 'the times of the groups');
+  await page.clock.setSystemTime(new Date('2026-03-11T00:01'));
+  socket.send(at('after midnight', '2026-03-11T00:01'));
+  await until(async () => (await all('#feed .text')).includes('after midnight'), 'a message after midnight');
+  same((await days()).slice(2), ['Monday 9 March', 'Yesterday', 'Today'], 'the days then');
+});
+
+test('what has been begun is kept, in each room, over a reload', async () => {
+  const server = await startServer();
+  const alice = await person(server, 'Alice');
+  const draft = () => alice.page.inputValue('#text');
+  const go = async (room) => {
+    await alice.page.evaluate((name) => { location.hash = name; }, room);
+    await until(async () => (await alice.page.textContent('#room-name')) === room, room);
+    await alice.live();
+  };
+  await alice.page.fill('#text', 'for the lobby\nand long');
+  await go('den');
+  same(await draft(), '', 'nothing begun in the den');
+  await alice.page.type('#text', 'for the den');
+  await go('lobby');
+  await alice.page.reload();
+  await alice.live();
+  same(await draft(), 'for the lobby\nand long', 'the one begun in the lobby');
+  await alice.page.press('#text', 'Enter');
+  await alice.settled();
+  await alice.page.reload();
+  await alice.live();
+  same(await draft(), '', 'sent is not begun');
+  await go('den');
+  same(await draft(), 'for the den', 'the one begun in the den');
+});
+
+test('two hundred people in a room: all are listed, and coming together they are listed once', async () => {
+  const names = Array.from({ length: 200 }, (_, i) => `Guest ${i}`);
+  const fake = await startFake({}, (socket) => {
+    socket.send(welcome(null));
+    socket.on('message', () => names.forEach((name, i) => socket.send(joined(name, i + 2))));
+  });
+  const alice = await person(fake, 'Alice');
+  await alice.page.evaluate(() => {
+    window.lists = 0;
+    new MutationObserver(() => { window.lists += 1; }).observe(document.getElementById('people'), { childList: true });
+  });
+  await alice.say('come in');
+  await until(async () => (await alice.page.$$('#people li')).length === 201, 'all are listed');
+  same(await alice.page.textContent('#count-side'), '201', 'the count');
+  same(await alice.page.textContent('#people li:first-child'), 'AAliceyou', 'oneself is marked');
+  const lists = await alice.page.evaluate(() => window.lists);
+  check(lists <= 50, `${lists} lists were made`);
+  same(await alice.page.textContent('.note'), 'Guest 0, Guest 1 and 198 others joined', 'one line in the conversation');
 });
 
 test('Enter sends, Shift+Enter breaks the line, the input grows and shrinks', async () => {

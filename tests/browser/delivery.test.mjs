@@ -2,7 +2,7 @@
 
 import { test, check, same, until, pause, startServer, connect, person, newPage, freePort, countOf } from './harness.mjs';
 import { startProxy } from './proxy.mjs';
-import { startFake } from './fake.mjs';
+import { startFake, message, welcome } from './fake.mjs';
 
 test('the server is killed and restarted while both type: nothing acknowledged is lost or seen twice', async () => {
   const port = await freePort();
@@ -74,25 +74,47 @@ test('offline: messages are kept and marked, then sent in order', async () => {
   check(await alice.page.isHidden('#status'), 'the state is gone');
 });
 
-test('the page comes back by itself, with growing pauses', async () => {
+// Runs before the page: chance gives `luck`, and what waits between tries does not keep us waiting.
+const hurry = (luck) => `(${(chance, others) => {
+  window.pauses = [];
+  const later = window.setTimeout;
+  window.setTimeout = (call, ms, ...rest) => {
+    if (!(ms >= 500) || others.includes(ms)) return later(call, ms, ...rest);
+    window.pauses.push(ms);
+    return later(call, 1, ...rest);
+  };
+  Math.random = () => chance;
+}})(${luck}, [1000, 5000, 10000])`; // the page's other timers: the voice, and patience with silence
+
+for (const [luck, pauses] of [
+  [0.2, [600, 1200, 2400, 4800, 9600, 18000, 18000]],
+  [0.9, [950, 1900, 3800, 7600, 15200, 28500, 28500]],
+]) {
+  test(`the page comes back by itself: pauses double up to 30 s and vary by half, chance being ${luck}`, async () => {
+    const server = await startServer();
+    const proxy = await startProxy(server);
+    const alice = await person(proxy, 'Alice', { init: hurry(luck) });
+    proxy.cut('closed');
+    await until(async () => (await alice.page.evaluate(() => window.pauses.length)) >= pauses.length, 'seven tries', 30000);
+    same((await alice.page.evaluate(() => window.pauses.map(Math.round))).slice(0, pauses.length), pauses, 'the pauses');
+    proxy.mode = 'pass';
+    await alice.live();
+  });
+}
+
+test('the pause before the next try is shown, and a person can end it', async () => {
   const server = await startServer();
   const proxy = await startProxy(server);
-  const alice = await person(proxy, 'Alice', {
-    init: () => {
-      window.tries = [];
-      const Real = WebSocket;
-      window.WebSocket = class extends Real { constructor(...all) { super(...all); window.tries.push(Date.now()); } };
-    },
-  });
+  const alice = await person(proxy, 'Alice', { init: 'Math.random = () => 1' });
   proxy.cut('closed');
   await alice.lost();
-  const tries = () => alice.page.evaluate(() => window.tries);
-  await until(async () => (await tries()).length >= 4, 'three more tries', 15000);
-  const times = await tries();
-  const pauses = times.slice(2, 4).map((time, i) => time - times[i + 1]);
-  check(pauses[0] >= 950 && pauses[1] >= 1900, `the second pause and the third: ${pauses}`);
+  const wait = () => alice.page.textContent('#status-wait');
+  await until(async () => /^Next try in [1-4] s\.$/.test(await wait()), 'a countdown', 20000);
+  check((await alice.page.textContent('#status-text')).startsWith('The server cannot be reached.'), 'and why');
   proxy.mode = 'pass';
+  await alice.page.click('#status-retry');
   await alice.live();
+  check(await alice.page.isHidden('#status'), 'the state is gone');
 });
 
 test('the echo is lost with the connection: the message is not sent twice', async () => {
@@ -194,10 +216,6 @@ test('a connection that is dead without knowing it is replaced', async () => {
   same(await alice.texts(), ['is anybody there'], 'what Alice sees');
 });
 
-const said = (type, payload) => JSON.stringify({ type, payload });
-const message = (id, username, text, ref) => said('chatMessage', { id, time: '2026-01-01T00:00:00.000Z', username, message: text, ref });
-const welcome = (lastId, epoch = 'e') => said('welcome', { username: 'Alice', room: 'lobby', epoch, lastId, complete: true, users: [], limits: { textBytes: 4096, usernameChars: 32 } });
-
 /** A server whose nth connection is opened with the frames of `plays[n]` and then plays on. */
 async function scripted(plays) {
   const record = { got: [], since: [] };
@@ -269,20 +287,60 @@ test('a refused message says why and can be sent again', async () => {
   same(await failed(), before - 1, 'still unsent');
 });
 
+/** Opens the page and gives a name, whatever comes of it. */
+async function knock(server, name, hash = '') {
+  const page = await newPage();
+  await page.goto(server.url + hash);
+  await page.fill('#name', name);
+  await page.keyboard.press('Enter');
+  return page;
+}
+
+// The server itself: what it says to a page that asks why is part of the test.
+for (const [what, options, hash, title] of [
+  ['full', ['--max-peers', '1'], '', 'The hallway is full'],
+  ['out of rooms', ['--rooms-max', '1'], '#another', 'There are too many rooms'],
+  ['out of places for an address', ['--max-peers-per-ip', '1'], '', 'Too many connections from here'],
+]) {
+  test(`a clear screen where the server is ${what}, and a way in when it is over`, async () => {
+    const server = await startServer(options);
+    const bob = await connect(server, { name: 'Bob', room: 'den' });
+    const page = await knock(server, 'Alice', hash);
+    await page.waitForSelector('#problem', { state: 'visible' });
+    same(await page.textContent('#problem-title'), title, 'the title');
+    check(await page.isHidden('#chat'), 'the conversation is not shown');
+    same(await page.isVisible('#problem-lobby'), hash !== '', 'a way to the lobby from elsewhere');
+    await until(async () => /^Next try in/.test(await page.textContent('#problem-wait')), 'a countdown');
+    bob.close();
+    await until(async () => {
+      if (await page.isVisible('#problem')) await page.click('#problem-retry', { timeout: 500 });
+      return page.isVisible('#chat.live');
+    }, 'Alice gets in', 20000);
+    await until(() => page.evaluate(() => document.activeElement.id === 'text'), 'the focus is in the input');
+  });
+}
+
+test('a server that goes away says so, and the page is back when it is', async () => {
+  const port = await freePort();
+  const server = await startServer([], port);
+  const alice = await person(server, 'Alice');
+  await server.kill('SIGTERM');
+  await alice.lost();
+  await until(async () => /^The server (is restarting|cannot be reached)\. What you write is kept/.test(await alice.page.textContent('#status-text')), 'the state says it');
+  await startServer([], port);
+  await alice.live();
+  check(await alice.page.isHidden('#status'), 'the state is gone');
+});
+
 for (const [what, answers, title] of [
-  ['full', { chat: 503 }, 'The hallway is full'],
   ['draining', { chat: 503, health: 503 }, 'The server is restarting'],
-  ['too many from one address', { chat: 429 }, 'Too many connections from here'],
-  ['refused', { chat: 403, text: 'origin not allowed' }, 'The server refuses to let you in'],
+  ['refusing', { chat: 403, text: 'origin not allowed' }, 'The server refuses to let you in'],
 ]) {
   test(`a clear screen where the server is ${what}, and a way in when it is over`, async () => {
     const fake = await startFake(answers, (socket) => {
-      socket.send('{"type":"welcome","payload":{"username":"Alice","room":"lobby","epoch":"e","lastId":null,"complete":true,"users":["Alice"],"limits":{"textBytes":4096,"usernameChars":32}}}');
+      socket.send(welcome(null));
     });
-    const page = await newPage();
-    await page.goto(fake.url);
-    await page.fill('#name', 'Alice');
-    await page.keyboard.press('Enter');
+    const page = await knock(fake, 'Alice');
     await page.waitForSelector('#problem', { state: 'visible' });
     same(await page.textContent('#problem-title'), title, 'the title');
     if (answers.text) check((await page.textContent('#problem-text')).includes(answers.text), 'the reason');
@@ -300,7 +358,7 @@ test('a server with a token asks for it, and a link can carry it', async () => {
   const tokens = [];
   const fake = await startFake(answers, (socket, query) => {
     tokens.push(query.get('token'));
-    socket.send('{"type":"welcome","payload":{"username":"Alice","room":"den","epoch":"e","lastId":null,"complete":true,"users":["Alice"],"limits":{"textBytes":4096,"usernameChars":32}}}');
+    socket.send(welcome(null));
   });
   const page = await newPage();
   await page.goto(`${fake.url}?token=wrong#den`);

@@ -33,3 +33,11 @@ export async function startFake(answers, script) {
   const { port } = server.address();
   return { port, url: `http://127.0.0.1:${port}/` };
 }
+
+// -- what it may say
+
+const said = (type, payload) => JSON.stringify({ type, payload });
+export const message = (id, username, text, ref, time = '2026-01-01T00:00:00.000Z') => said('chatMessage', { id, time, username, message: text, ref });
+export const welcome = (lastId, epoch = 'e') => said('welcome', { username: 'Alice', room: 'lobby', epoch, lastId, complete: true, users: ['Alice'], limits: { textBytes: 4096, usernameChars: 32 } });
+export const joined = (username, count) => said('userJoined', { username, count });
+export const error = (ref, text) => said('error', { code: 'too_fast', text, ref });

@@ -1,6 +1,7 @@
 // Whatever strangers send stays text, and stays theirs.
 
-import { test, check, same, until, startServer, connect, person } from './harness.mjs';
+import { test, check, same, until, startServer, connect, person, complaints, forgetComplaints } from './harness.mjs';
+import { startFake, message, welcome } from './fake.mjs';
 
 test("a client that claims another's name is shown under its own", async () => {
   const server = await startServer();
@@ -39,7 +40,96 @@ const HOSTILE = [
   'http://javascript:window.hit=1@x.org/',
   '<?xml version="1.0"?><!--><img src=x onerror=window.hit=1>-->',
   'toString', '__proto__', 'constructor',
+  'data:text/html,<script>parent.hit=1</script>',
+  '\u202e<script>window.hit = 1</script>',
+  '\u2066\u2067<b>isolates that never end',
+  'https://x.org/\u202egpj.exe<img src=x onerror=window.hit=1>',
+  '<object data="javascript:window.hit=1"></object><embed src="javascript:window.hit=1">',
+  '<base href="https://evil.org/"><link rel="stylesheet" href="//evil.org/x.css">',
+  '<meta http-equiv="refresh" content="0;url=javascript:window.hit=1">',
 ];
+
+// What is written, and where its links lead.
+const LINKS = [
+  ['javascript:alert(1) JAVASCRIPT://x/%0aalert(1) data:text/html,x vbscript:x //evil.org ftp://x.org', []],
+  ['blob:https://x.org/1', ['https://x.org/1']],
+  ['HTTPS://X.org/A http://[::1]:8080/b', ['HTTPS://X.org/A', 'http://[::1]:8080/b']],
+  ['https://bank.org@evil.org/ https://bank.org:80@evil.org http://javascript:window.hit=1@x.org/', []],
+  ['https:// http://? https://%', []],
+  ['https://x.org/"onmouseover="window.hit=1', ['https://x.org/']],
+  ['https://x.org/<b>', ['https://x.org/']],
+  ['https://x.org/a\u202egpj.exe', ['https://x.org/a']],
+  ['https://x.org/a\u2067b', ['https://x.org/a']],
+  ['(https://x.org/a_(b)), https://x.org/?a=1&b=2#c!', ['https://x.org/a_(b)', 'https://x.org/?a=1&b=2#c']],
+];
+
+test('links lead where they say, or are none', async () => {
+  const server = await startServer();
+  const alice = await person(server, 'Alice');
+  const mallory = await connect(server, { name: 'Mallory' });
+  for (const [text] of LINKS) mallory.say(text);
+  await alice.sees(LINKS[LINKS.length - 1][0]);
+  const shown = await alice.page.$$eval('#feed .text', (nodes) => nodes.map((node) => [node.textContent, [...node.querySelectorAll('a')].map((a) => a.getAttribute('href'))]));
+  same(shown, LINKS, 'the links');
+  const plain = await alice.page.$$eval('#feed a', (nodes) => nodes.every((a) => a.textContent === a.getAttribute('href') && a.rel === 'noopener noreferrer nofollow' && a.target === '_blank'));
+  check(plain, 'what is shown is where they lead, and the page there learns nothing');
+});
+
+test('what overrides direction reaches no further than its message, and into no name', async () => {
+  const server = await startServer();
+  const alice = await person(server, 'Alice');
+  const mallory = await connect(server, { name: 'Mall\u202eory' });
+  mallory.say('abc \u202e def');
+  mallory.say('ghi');
+  await alice.sees('ghi');
+  same(await alice.page.textContent('#feed .name'), 'Mallory', 'the name');
+  const ends = await alice.page.$$eval('#feed .text', ([, node]) => {
+    const at = (from, to) => { const range = document.createRange(); range.setStart(node.firstChild, from); range.setEnd(node.firstChild, to); return range.getBoundingClientRect().left; };
+    return at(0, 1) < at(2, 3);
+  });
+  check(ends, 'the next message runs from left to right');
+});
+
+// What the browser is told with each file, asked for as a browser asks.
+test('the files are compressed, kept, asked for again with their tag, and watched', async () => {
+  const { url } = await startServer();
+  const ask = (name, headers = {}) => fetch(url + name, { headers });
+  const page = await (await ask('')).text();
+  const manifest = await (await ask('manifest.webmanifest')).json();
+  const names = [...page.matchAll(/(?:href|src)="([\w.]+)"/g)].map(([, name]) => name).concat(manifest.icons.map((icon) => icon.src));
+  check(names.length > 8, `the page names ${names}`);
+  for (const name of ['', ...names]) {
+    const { status, headers } = await ask(name);
+    same([status, headers.get('cache-control'), headers.get('x-content-type-options'), headers.get('content-encoding'), headers.get('vary')], [200, 'no-cache', 'nosniff', 'gzip', 'Accept-Encoding'], `/${name}`);
+    const again = await ask(name, { 'If-None-Match': headers.get('etag') });
+    same([again.status, (await again.text()).length], [304, 0], `/${name} once more`);
+    same((await ask(name, { 'If-None-Match': '"another"' })).status, 200, `/${name} of another version`);
+    same((await ask(name, { 'Accept-Encoding': 'identity' })).headers.get('content-encoding'), null, `/${name} as it is`);
+  }
+  const { headers } = await ask('');
+  same(headers.get('referrer-policy'), 'no-referrer', 'the referrer');
+  const policy = headers.get('content-security-policy');
+  for (const part of ["default-src 'none'", "script-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'", "require-trusted-types-for 'script'"]) {
+    check(policy.split('; ').includes(part), `${part} is in the policy: ${policy}`);
+  }
+  check(!/unsafe|https?:|\*/.test(policy), `nothing is let through: ${policy}`);
+  check(!/<script(?![^>]* src=)|\son\w+=|\sstyle=|javascript:/i.test(page), 'nothing inline');
+  for (const [key, value] of Object.entries({ name: 'Hallway', display: 'standalone', start_url: './' })) same(manifest[key], value, `the manifest's ${key}`);
+});
+
+test('markup from a string is refused by the browser itself', async () => {
+  const server = await startServer();
+  const alice = await person(server, 'Alice');
+  const tried = await alice.page.evaluate(() => {
+    try { document.body.innerHTML = '<p>'; } catch (error) { return error.name; }
+    return 'done';
+  });
+  same(tried, 'TypeError', 'innerHTML');
+  await until(() => complaints.length, 'and told to the developer');
+  forgetComplaints();
+  await until(() => alice.page.isVisible('#chat.live'), 'nothing changed');
+});
+
 
 test('script in messages stays text', async () => {
   const server = await startServer();
@@ -71,18 +161,16 @@ test('script in names and rooms stays text, everywhere a name stands', async () 
     await alice.sees(`I am ${name}`);
   }
   const shown = await alice.page.$$eval('#feed .name', (n) => n.map((x) => x.textContent));
-  same(shown, short, 'the names');
+  same(shown, short.map((name) => name.replace(/[\u202a-\u202e\u2066-\u2069]/g, '')), 'the names');
   const tags = await alice.page.$$eval('#feed *, #people *, #typing *, #rooms *', (nodes) => [...new Set(nodes.map((n) => n.localName))].sort());
   same(tags, ['a', 'bdi', 'div', 'li', 'p', 'span', 'time'], 'elements around names');
   same(await alice.page.evaluate(() => typeof window.hit), 'undefined', 'nothing ran');
 });
 
 test('frames that make no sense change nothing', async () => {
-  const { startFake } = await import('./fake.mjs');
-  const welcome = '{"type":"welcome","payload":{"username":"Alice","room":"lobby","epoch":"e","lastId":null,"complete":true,"users":["Alice"],"limits":{"textBytes":4096,"usernameChars":32}}}';
   const fake = await startFake({}, (socket) => {
-    for (const text of [welcome, 'not json', '{}', '{"type":"constructor","payload":{}}', '{"type":"future","payload":{"x":1}}', '{"type":"typing","payload":{"username":"Bob"}}']) socket.send(text);
-    socket.send('{"type":"chatMessage","payload":{"id":"1","time":"2026-01-01T00:00:00.000Z","username":"Bob","message":"still here"}}');
+    for (const text of [welcome(null), 'not json', '{}', '{"type":"constructor","payload":{}}', '{"type":"future","payload":{"x":1}}', '{"type":"typing","payload":{"username":"Bob"}}']) socket.send(text);
+    socket.send(message('1', 'Bob', 'still here'));
   });
   const alice = await person(fake, 'Alice');
   await alice.sees('still here');
