@@ -5,6 +5,7 @@ import './chat.test.mjs';
 import './delivery.test.mjs';
 import './safety.test.mjs';
 import './access.test.mjs';
+import './age.test.mjs';
 import './budget.test.mjs';
 
 const { ONLY = '.', BROWSER = 'today' } = process.env;
