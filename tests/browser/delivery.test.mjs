@@ -1,6 +1,6 @@
 // Nothing is lost and nothing comes twice, whatever breaks.
 
-import { test, check, same, until, pause, startServer, connect, person, newPage, freePort, countOf } from './harness.mjs';
+import { test, check, same, until, pause, startServer, connect, person, newPage, freePort, countOf, BOX } from './harness.mjs';
 import { startProxy } from './proxy.mjs';
 import { startFake, message, welcome } from './fake.mjs';
 
@@ -319,6 +319,15 @@ for (const [what, options, hash, title] of [
     await until(() => page.evaluate(() => document.activeElement.id === 'text'), 'the focus is in the input');
   });
 }
+
+test('behind a proxy that hides the name, the page says which option admits it', async () => {
+  const proxy = await startProxy(await startServer());
+  proxy.rewrite = (request) => request.replace(/^Host: .*$/m, 'Host: behind.example');
+  const origin = `http://${BOX}:${proxy.port}`;
+  const page = await knock({ url: `${origin}/` }, 'Alice');
+  await until(async () => (await page.textContent('#problem-title')) === 'Something is in the way', 'the title', 20000);
+  check((await page.textContent('#problem-text')).includes(`--origin ${origin}.`), 'the option');
+});
 
 test('a server that goes away says so, and the page is back when it is', async () => {
   const port = await freePort();

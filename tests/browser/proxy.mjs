@@ -4,6 +4,8 @@
 //   deaf      hands on what the browser says, swallows what the server answers
 //   mute      the other way round
 //   closed    lets no new connection through, and what is open is cut
+//
+// `rewrite(text)`, if set, changes what the browser says.
 
 import net from 'node:net';
 import { closing } from './harness.mjs';
@@ -22,7 +24,8 @@ export async function startProxy(server) {
     const far = net.connect(proxy.target, '127.0.0.1');
     const pair = [near, far];
     pairs.add(pair);
-    near.on('data', (data) => proxy.mode !== 'mute' && far.write(data));
+    const changed = (data) => (proxy.rewrite ? Buffer.from(proxy.rewrite(data.toString('latin1')), 'latin1') : data);
+    near.on('data', (data) => proxy.mode !== 'mute' && far.write(changed(data)));
     far.on('data', (data) => proxy.mode !== 'deaf' && near.write(data));
     for (const socket of pair) {
       socket.on('error', () => {});
