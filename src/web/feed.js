@@ -142,7 +142,8 @@ export function createFeed({ scroller, list, pending, empty, earlier, pill, onAc
   }
 
   function onScroll() {
-    if (nearEnd() && last < entries.length) return showLater();
+    // Who follows the conversation gets what has just arrived with the next drawing.
+    if (!pinned && nearEnd() && last < entries.length) return showLater();
     pinned = nearEnd();
     if (pinned) unread = 0;
     showPill();
@@ -152,9 +153,9 @@ export function createFeed({ scroller, list, pending, empty, earlier, pill, onAc
   function showLater() {
     hush();
     appendUntil(Math.min(entries.length, last + STEP));
-    const before = scroller.scrollHeight;
+    const { scrollTop, scrollHeight } = scroller; // trimming may move the reader by itself
     trimAbove();
-    scroller.scrollTop -= before - scroller.scrollHeight;
+    scroller.scrollTop = scrollTop - (scrollHeight - scroller.scrollHeight);
   }
 
   function showEarlier() {

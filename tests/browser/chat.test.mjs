@@ -239,6 +239,42 @@ test('scrolling stays where the reader is, and a pill leads to what is new', asy
   await until(atEnd, 'at the end, the page follows');
 });
 
+test('who follows a busy room keeps following, and who comes down to the end keeps their place', async () => {
+  const server = await startServer(['--rate', '0']);
+  const alice = await person(server, 'Alice');
+  const bob = await connect(server, { name: 'Bob' });
+  let said = 0;
+  const say = async (count) => {
+    for (const end = said + count; said < end;) bob.say(`message ${said += 1}`);
+    await until(() => bob.texts().length === said, 'all are said');
+  };
+  const { page } = alice;
+  // Scroll events come when they like: here, each time between a message and its drawing.
+  await page.evaluate(() => {
+    const { requestAnimationFrame: later } = window;
+    window.requestAnimationFrame = (draw) => {
+      document.getElementById('scroller').dispatchEvent(new Event('scroll'));
+      return later(draw);
+    };
+  });
+  for (let i = 0; i < 8; i += 1) {
+    await say(120);
+    await alice.sees(`message ${said}`);
+    check(await page.$eval('#scroller', (n) => n.scrollHeight - n.scrollTop - n.clientHeight < 5), `at the end after ${said}`);
+  }
+  await page.$eval('#scroller', (n) => { n.scrollTop = 500; });
+  await page.waitForFunction(() => document.getElementById('pill').hidden);
+  await say(900);
+  await until(async () => (await page.textContent('#pill')) === '900 new messages ↓', 'the pill counts');
+  const last = async () => (await alice.texts()).pop();
+  const bottom = await last();
+  const place = () => page.evaluate((text) => [...document.querySelectorAll('#feed .text')].find((n) => n.textContent === text).getBoundingClientRect().top, bottom);
+  await page.$eval('#scroller', (n) => { n.scrollTop = n.scrollHeight; });
+  const before = await place();
+  await until(async () => await last() !== bottom, 'more is shown below');
+  check(Math.abs(await place() - before) < 2, `what was read has moved from ${before} to ${await place()}`);
+});
+
 // A page that nobody looks at; headless pages always count as looked at.
 const away = () => { window.isAway = true; Document.prototype.hasFocus = () => !window.isAway; };
 

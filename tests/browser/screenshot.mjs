@@ -1,9 +1,8 @@
 // The picture for the README: node tests/browser/screenshot.mjs [PATH OF hallway]
 // (after tests/browser/install). Writes docs/page.png.
 
-import fs from 'node:fs';
 import path from 'node:path';
-import { ROOT, startBrowser, stopBrowser, startServer, connect, person, closeAll, until, pause } from './harness.mjs';
+import { ROOT, startBrowser, stopBrowser, startServer, connect, person, newPage, closeAll, until } from './harness.mjs';
 
 process.env.HALLWAY_BIN = process.argv[2] || process.env.HALLWAY_BIN || path.join(ROOT, 'target/release/hallway');
 
@@ -12,7 +11,7 @@ const TALK = [
   ['Mara', 'The talk starts at ten.'],
   ['Jonas', 'It is in the workshop, next to the laser cutter.'],
   ['ليلى', 'صباح الخير، سأكون هناك خلال خمس دقائق'],
-  ['Noor', 'Slides are here: http://hallway.local/talk.pdf'],
+  ['Noor', 'Slides are here: http://hallway.local/talk'],
   ['Kofi', 'I can carry it over. On my way!'],
   ['Jonas', 'You are a hero 🙂'],
 ];
@@ -21,19 +20,31 @@ await startBrowser();
 const server = await startServer();
 const others = new Map();
 for (const [name] of TALK) {
-  if (name !== 'Kofi' && !others.has(name)) others.set(name, await connect(server, { name }));
+  if (!['Kofi', 'Mara'].includes(name) && !others.has(name)) others.set(name, await connect(server, { name }));
 }
-const kofi = await person(server, 'Kofi', { viewport: { width: 1100, height: 720 }, deviceScaleFactor: 2, colorScheme: 'light' });
+const size = { desktop: { width: 960, height: 740 }, phone: { width: 360, height: 740 } };
+const sharp = { deviceScaleFactor: 1.5 };
+const kofi = await person(server, 'Kofi', { ...sharp, viewport: size.desktop, colorScheme: 'light' });
+const mara = await person(server, 'Mara', { ...sharp, viewport: size.phone, colorScheme: 'dark' });
+const texts = () => Promise.all([kofi.texts(), mara.texts()]);
 for (const [name, text] of TALK) {
-  if (name === 'Kofi') await kofi.say(text);
-  else others.get(name).say(text);
-  await kofi.sees(text);
+  const speaker = { Kofi: kofi, Mara: mara }[name] || others.get(name);
+  await speaker.say(text);
+  await until(async () => (await texts()).every((all) => all.includes(text)), `both see "${text}"`);
 }
-others.get('Mara').send({ type: 'typing' });
-await until(() => kofi.page.textContent('#typing'), 'typing');
-await pause(300); // the last message has moved in
-fs.mkdirSync(path.join(ROOT, 'docs'), { recursive: true });
-await kofi.page.screenshot({ path: path.join(ROOT, 'docs/page.png') });
+others.get('Jonas').send({ type: 'typing' });
+for (const { page } of [kofi, mara]) {
+  await until(() => page.textContent('#typing'), 'typing');
+  await page.evaluate(() => document.activeElement.blur());
+}
+// What the two see, side by side.
+const shot = async ({ page }) => `data:image/png;base64,${(await page.screenshot({ animations: 'disabled' })).toString('base64')}`;
+const picture = await newPage({ ...sharp, viewport: { width: 1384, height: 780 } });
+await picture.setContent(`<style>
+  body { margin: 0; padding: 20px 18px; display: flex; gap: 24px; background: #ddd5c6; }
+  img { height: 740px; border-radius: 12px; box-shadow: 0 2px 12px #0004; }
+</style><img src="${await shot(kofi)}"><img src="${await shot(mara)}">`);
+await picture.screenshot({ path: path.join(ROOT, 'docs/page.png') });
 await closeAll();
 await stopBrowser();
 console.log('docs/page.png');
