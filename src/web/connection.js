@@ -74,7 +74,7 @@ export function createConnection({ query, onFrame, onLost, onState }) {
     if (Date.now() - liveSince > STABLE_AFTER) failures = 0;
     onLost(code);
     if (code === 1008) enter('stopped', { reason: 'policy', text });
-    else wait(code === 1001 ? 'draining' : 'network');
+    else wait(code === 1001 ? 'draining' : 'lost');
   }
 
   function wait(reason, atLeast = 0) {

@@ -5,6 +5,7 @@ const $ = (id) => document.getElementById(id);
 
 // What a person can be told about a connection that is not there: title, explanation.
 const REASONS = {
+  lost: ['The connection is lost', ''],
   network: ['The server cannot be reached', 'Is this device on the right network?'],
   draining: ['The server is restarting', 'It should be back in a moment.'],
   full: ['The hallway is full', 'You get in as soon as somebody leaves.'],

@@ -110,7 +110,9 @@ test('the pause before the next try is shown, and a person can end it', async ()
   await alice.lost();
   const wait = () => alice.page.textContent('#status-wait');
   await until(async () => /^Next try in [1-4] s\.$/.test(await wait()), 'a countdown', 20000);
-  check((await alice.page.textContent('#status-text')).startsWith('The server cannot be reached.'), 'and why');
+  const why = () => alice.page.textContent('#status-text');
+  check((await why()).startsWith('The connection is lost. What you write is kept'), 'and why');
+  await until(async () => (await why()).startsWith('The server cannot be reached.'), 'after a try one knows more', 20000);
   proxy.mode = 'pass';
   await alice.page.click('#status-retry');
   await alice.live();
