@@ -28,19 +28,19 @@ test('first view: at most 30 KB transferred, under 100 ms of script on a 6 times
   const server = await startServer();
   const views = [];
   // The throttle stops the page at random moments, as does whatever else this machine does: both
-  // only add to the figure, so the lowest is judged, and a busy machine gets more attempts.
-  const lowest = () => Math.min(...views.map((view) => view.script));
-  while (views.length < 5 || (views.length < 20 && lowest() >= SCRIPT_MS)) {
+  // add to the figure. A page that was loaded before the throttle took hold has less. So the third
+  // lowest is judged, and a busy machine gets more attempts.
+  const times = () => views.map((view) => Math.round(view.script)).sort((a, b) => a - b);
+  while (views.length < 5 || (views.length < 20 && times()[2] >= SCRIPT_MS)) {
     const page = await newPage();
     views.push(await firstView(page, server.url));
     check(await page.isVisible('#name-form'), 'the view is there');
     await page.context().close();
   }
   const [{ bytes, urls }] = views;
-  const times = views.map((view) => Math.round(view.script)).sort((a, b) => a - b);
-  console.log(`        ${urls.length} requests, ${bytes} bytes with all headers, script ${times.join(', ')} ms`);
+  console.log(`        ${urls.length} requests, ${bytes} bytes with all headers, script ${times().join(', ')} ms`);
   same(urls.filter((url) => !url.startsWith(server.url)), [], 'requests to elsewhere');
-  check(lowest() < SCRIPT_MS, `${lowest()} ms of script`);
+  check(times()[2] < SCRIPT_MS, `${times()[2]} ms of script`);
   check(bytes <= TRANSFER, `${bytes} bytes are transferred`);
 }, { once: true });
 
