@@ -57,9 +57,12 @@ test('offline: messages are kept and marked, then sent in order', async () => {
   const server = await startServer();
   const proxy = await startProxy(server);
   const [alice, bob] = [await person(proxy, 'Alice'), await connect(server, { name: 'Bob' })];
+  bob.send({ type: 'typing' });
+  await until(() => alice.page.textContent('#typing'), 'Bob is typing');
   proxy.cut('closed');
   await alice.lost();
   await alice.page.waitForSelector('#status', { state: 'visible' });
+  same(await alice.page.textContent('#typing'), '', 'nobody is known to type any more');
   for (const text of ['first', 'second', 'third']) await alice.say(text);
   await until(async () => (await alice.states()).join() === 'queued,queued,queued', 'they wait');
   same(await alice.page.textContent('#pending .state'), 'Waiting for the connection', 'and say so');
