@@ -125,7 +125,7 @@ test('typing is shown to others and ends with the message', async () => {
   await until(async () => (await bob.page.textContent('#typing')) === 'Alice is typing…', 'Bob sees Alice typing');
   same(await alice.page.textContent('#typing'), '', 'Alice is not told of herself');
   await alice.page.keyboard.press('Enter');
-  await until(async () => (await bob.page.textContent('#typing')) === '', 'it ends at once', 2500);
+  await until(async () => (await bob.page.textContent('#typing')) === '', 'it ends at once', 4500);
 });
 
 test('joins and leaves are folded into one quiet line', async () => {

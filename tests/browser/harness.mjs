@@ -32,7 +32,7 @@ export function same(actual, expected, what) {
 }
 
 /** Waits until `look()` is true (or returns a value), for at most `ms`. */
-export async function until(look, what, ms = 8000) {
+export async function until(look, what, ms = 20000) {
   const deadline = Date.now() + ms;
   let error = '';
   for (;;) {
@@ -146,7 +146,7 @@ export const forgetComplaints = () => { complaints = []; };
 export async function newPage(options = {}) {
   const context = await browser.newContext({ viewport: { width: 1000, height: 700 }, ...options });
   closing(() => context.close());
-  context.setDefaultTimeout(8000);
+  context.setDefaultTimeout(20000);
   const page = await context.newPage();
   page.on('pageerror', (error) => complaints.push(error.message));
   page.on('dialog', (dialog) => { complaints.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
