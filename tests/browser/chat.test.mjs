@@ -249,13 +249,11 @@ test('who follows a busy room keeps following, and who comes down to the end kee
     await until(() => bob.texts().length === said, 'all are said');
   };
   const { page } = alice;
-  // Scroll events come when they like: here, each time between a message and its drawing.
+  // Scroll events come when they like: here, each time between messages and their drawing.
   await page.evaluate(() => {
     const { requestAnimationFrame: later } = window;
-    window.requestAnimationFrame = (draw) => {
-      document.getElementById('scroller').dispatchEvent(new Event('scroll'));
-      return later(draw);
-    };
+    const scroll = () => document.getElementById('scroller').dispatchEvent(new Event('scroll'));
+    window.requestAnimationFrame = (draw) => later(() => { scroll(); later(draw); });
   });
   for (let i = 0; i < 8; i += 1) {
     await say(120);
