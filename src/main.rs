@@ -89,6 +89,8 @@ fn open(options: &Options) -> io::Result<Reactor> {
     drop_privileges(options, &listeners)?;
     let server = Server::with(limits, options.origins.clone(), epoch());
     let reactor = Reactor::new(listeners, server)?;
+    #[cfg(feature = "confine")]
+    hallway::reactor::confine(reactor.listeners().have_files())?;
     for (address, name) in reactor.listeners().addresses() {
         let passed = name.map(|name| format!(" passed_as={name:?}")).unwrap_or_default();
         log::info!("listening addr={address} max_peers={peers_max}{passed}");

@@ -40,7 +40,7 @@ pub fn version() -> String {
 }
 
 /// The features that were built in.
-const FEATURES: &str = "none";
+const FEATURES: &str = if cfg!(feature = "confine") { "confine" } else { "none" };
 
 /// The text of `--check`: what these options lead to on a machine that lets the process have so
 /// many descriptors, `None` for any number.

@@ -69,6 +69,12 @@ impl Listener {
         }
     }
 
+    /// Whether it has a file of its own.
+    #[cfg(feature = "confine")]
+    pub(super) fn has_file(&self) -> bool {
+        matches!(self, Self::Unix(_, Some(_)))
+    }
+
     /// Registers it, for incoming connections.
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {

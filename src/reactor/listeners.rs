@@ -81,6 +81,12 @@ impl Listeners {
         self.all.iter().try_for_each(|entry| entry.socket.give_to(owner))
     }
 
+    /// Whether one is a Unix socket whose file is to be removed at the end.
+    #[cfg(feature = "confine")]
+    pub fn have_files(&self) -> bool {
+        self.all.iter().any(|entry| entry.socket.has_file())
+    }
+
     /// Registers each with the token that `token_of` its index gives.
     ///
     /// # Errors

@@ -10,6 +10,8 @@
 
 mod address;
 mod clock;
+#[cfg(feature = "confine")]
+mod confine;
 mod descriptors;
 mod listener;
 mod listeners;
@@ -31,6 +33,8 @@ use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
 pub use address::Address;
+#[cfg(feature = "confine")]
+pub use confine::confine;
 pub use descriptors::raise_descriptor_limit;
 pub use listeners::Listeners;
 pub use user::{Identity, User, forgo_privileges, is_root};
