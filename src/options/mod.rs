@@ -316,7 +316,7 @@ mod tests {
             "admit peers      4071 at once, as descriptors allow\n",
             "keep messages    7 in each of 1000 rooms",
             "take messages    of 16384 bytes, texts of 4096, as many as come\n",
-            "features         none\n",
+            "features         ",
         ] {
             assert!(said.contains(words), "{words:?} is not in\n{said}");
         }
@@ -328,8 +328,9 @@ mod tests {
     #[test]
     fn the_help_fits_on_a_screen_and_names_every_option() {
         let help = help();
-        assert!(help.lines().count() <= 32, "{} lines", help.lines().count());
-        assert!(help.lines().all(|line| line.len() <= 100));
+        assert!(help.lines().count() <= 40, "{} lines", help.lines().count());
+        let wide: Vec<_> = help.lines().filter(|line| line.len() > 80).collect();
+        assert!(wide.is_empty(), "{wide:#?}");
         assert!(SETTINGS.iter().all(|setting| help.contains(&format!("--{} ", setting.name))));
         assert!(FLAGS.iter().all(|flag| help.contains(&format!("--{} ", flag.name))));
     }

@@ -56,7 +56,7 @@ pub const SETTINGS: &[Setting] = &[
         group: "Where",
         name: "listen",
         value: "ADDR:PORT",
-        help: "or unix:PATH: listen there, repeatable [0.0.0.0:8080, or the port in PORT]",
+        help: "or unix:PATH: listen there, repeatable [0.0.0.0:8080]",
         set: |options, value| {
             for address in parts(value) {
                 options.listen.push(address.parse().map_err(str::to_owned)?);
@@ -68,7 +68,7 @@ pub const SETTINGS: &[Setting] = &[
         group: "Where",
         name: "origin",
         value: "ORIGIN",
-        help: "let pages of this origin connect too, repeatable; any for all [its own]",
+        help: "admit pages of it, repeatable; any for all [its own]",
         set: |options, value| {
             for origin in parts(value) {
                 add_origin(&mut options.origins, origin)?;
@@ -149,7 +149,7 @@ pub const SETTINGS: &[Setting] = &[
         group: "Limits",
         name: "message-bytes",
         value: "SIZE",
-        help: "a whole WebSocket message, longer ones end the connection [16K]",
+        help: "a WebSocket message; beyond it Close 1009 [16K]",
         set: |options, value| {
             size(value, limits::MESSAGE_BYTES, &mut options.limits.message_bytes_max)
         },
@@ -165,21 +165,21 @@ pub const SETTINGS: &[Setting] = &[
         group: "Limits",
         name: "burst",
         value: "N",
-        help: "messages that may come at once before the rate counts [1000]",
+        help: "messages at once, before the rate counts [1000]",
         set: |options, value| number(value, limits::BURST, &mut options.limits.burst),
     },
     Setting {
         group: "Limits",
         name: "ping",
         value: "TIME",
-        help: "ping peers silent for so long, drop them at 2.5 times; 0 for never [30s]",
+        help: "ping the silent, drop at 2.5 times; 0: never [30s]",
         set: |options, value| time(value, limits::PING_MS, &mut options.limits.ping_ms),
     },
     Setting {
         group: "Running",
         name: "user",
         value: "NAME",
-        help: "or UID:GID: whom root becomes once it listens [stay who it is]",
+        help: "or UID:GID: whom root becomes once it listens [root]",
         set: |options, value| {
             options.user = Some(value.parse().map_err(str::to_owned)?);
             Ok(())

@@ -10,7 +10,7 @@ use crate::server::Origins;
 /// The text of `--help`.
 pub fn help() -> String {
     let mut help = String::from(
-        "hallway: a chat server over WebSocket; the page is at / and the WebSocket at /chat\n\
+        "hallway: a chat server over WebSocket; a page at /, the WebSocket at /chat\n\
          Usage: hallway [OPTION VALUE]...\n",
     );
     let mut group = "";
@@ -28,8 +28,9 @@ pub fn help() -> String {
         let _ = writeln!(help, "  {option:<24}{}", flag.help);
     }
     help.push_str(
-        "\nSizes take K and M, times ms, s and m. Every option is an environment variable too:\n\
-         --queue-bytes is HALLWAY_QUEUE_BYTES. SIGTERM says goodbye to everybody and exits.\n",
+        "\nSizes take K and M, times ms, s and m. Every option is a variable too:\n\
+         --queue-bytes is HALLWAY_QUEUE_BYTES, and PORT is the default port.\n\
+         SIGTERM says goodbye to everybody and exits.\n",
     );
     help
 }
