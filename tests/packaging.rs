@@ -23,6 +23,13 @@ fn the_manual_and_the_completions_are_those_of_the_options() {
 }
 
 #[test]
+fn the_debian_package_has_the_programs_version() {
+    let changelog = fs::read_to_string(packaging("debian/changelog")).expect("a file");
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(changelog.starts_with(&format!("hallway ({version}-1) ")), "{changelog}");
+}
+
+#[test]
 fn every_option_can_be_set_in_uci() {
     let defaults = fs::read_to_string(packaging("openwrt/files/hallway.config")).expect("a file");
     let script = fs::read_to_string(packaging("openwrt/files/hallway.init")).expect("a file");
