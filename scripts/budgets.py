@@ -17,12 +17,17 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from guests import House, chat
+from guests import House, chat, hear, hear_bytes, say
 
 SIZE_MAX = 768 * 1024  # bytes of the file
 START_KIB_MAX = 1024  # resident when it listens
 PEERS = 1000
 PEERS_KIB_MAX = 2048  # resident with so many idle peers
+ZONE, ZONE_HOURS = "<+0530>-5:30", 5.5  # has its rules in itself, and so needs no file
+HISTORY = 100  # messages that a room keeps
+TEXT_BYTES = 4096  # the longest text
+LAST = "the last one"
+BUSY_KIB_MAX = 4096  # resident while so many peers hear a full history of those at once
 SECONDS_MAX = 10  # until the server has ended, and its trace
 
 # System calls that change a file by its name; open and its kin by their flags.
@@ -34,12 +39,14 @@ CHANGED = re.compile(r"\bf?l?(%s)\w*\(" % "|".join(CHANGES.split()))
 class Box:
     """The server alone in an empty root directory: no /etc, no /proc, no /dev, no time zone."""
 
-    def __init__(self, binary, *tracer):
+    def __init__(self, binary, *tracer, zone=None):
         self.folder = tempfile.TemporaryDirectory(prefix="hallway-box-")
         self.root = self.folder.name
         shutil.copy(binary, f"{self.root}/hallway")
         enter = ["chroot"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "chroot"]
-        bare = {"PATH": os.environ["PATH"]}  # for those who bring it there; and so without TZ
+        bare = {"PATH": os.environ["PATH"]}  # for those who bring it there
+        if zone:
+            bare["TZ"] = zone
         command = [*tracer, *enter, self.root, "/hallway", "--listen", "127.0.0.1:0"]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=bare)
 
@@ -70,6 +77,10 @@ class Box:
         text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
         return int(re.search(r"^Rss:\s+(\d+)", text, re.MULTILINE)[1])
 
+    def peak_kib(self):
+        """The most that was resident at once."""
+        return self.status("VmHWM")
+
     def files(self):
         """What is in the box."""
         return os.listdir(self.root)
@@ -94,6 +105,10 @@ class Report:
         verdict = "ok" if is_kept else "EXCEEDED"
         print(f"{title:<46}{allowed:>12}{measured:>12}  {verdict}", flush=True)
 
+    def told(self, title, measured):
+        """What is measured, and not promised."""
+        print(f"{title:<46}{'':>12}{measured:>12}", flush=True)
+
     def at_most(self, title, most, measured, unit):
         """One budget that is a number."""
         self.row(title, f"{most:,} {unit}", f"{measured:,} {unit}", measured <= most)
@@ -112,6 +127,23 @@ async def crowd_kib(box):
     async with House(box.address) as house:
         await house.crowd(PEERS, room="crowd")
         return box.resident_kib(), box.status("Threads")
+
+
+async def busy_kib(box):
+    """Resident memory when a room full of peers has heard a full history of the longest texts that
+    came all at once, the most on the way, and what is left when they have gone."""
+    async with House(box.address) as house:
+        audience = await house.audience(PEERS, "busy")
+        loud = await house.join(room="busy")
+        for number in range(HISTORY):
+            text = LAST if number == HISTORY - 1 else str(number)
+            await say(loud, text.ljust(TEXT_BYTES, "."))
+        await asyncio.gather(*(hear_bytes(each, LAST.encode()) for each in audience))
+        full, peak = box.resident_kib(), box.peak_kib()
+    async with House(box.address) as house:
+        # Who comes hears that nobody else is left.
+        await hear(await house.join(room="busy"), '"count":1}')
+        return full, peak, box.resident_kib()
 
 
 def whole_trace(trace):
@@ -154,6 +186,14 @@ def main(binary):
         report.row("files left behind", "0", str(len(box.files()) - 1), box.files() == ["hallway"])
         status = box.stop()
         report.row("exit status after SIGTERM", "0", str(status), status == 0)
+    with Box(binary, zone=ZONE) as box:
+        name = asyncio.run(talk(box.address))
+        there = datetime.now(UTC) + timedelta(hours=ZONE_HOURS)
+        report.row(f"the same with TZ={ZONE}", "", name, is_recent(name, there))
+        full, peak, left = asyncio.run(busy_kib(box))
+        report.told(f"resident when {PEERS:,} have heard {HISTORY} long texts", f"{full:,} KiB")
+        report.at_most("the most until then", BUSY_KIB_MAX, peak, "KiB")
+        report.told("when all have gone, and the history stays", f"{left:,} KiB")
     writes = traced_writes(binary)
     report.row("system calls that change a file", "0", str(len(writes)), not writes)
     print(*writes, sep="\n", end="")
