@@ -178,11 +178,11 @@ async def visit(name, folder, archive, mib):
         resident, available = await guest.memory()
         async with House(guest.address) as house:
             await chat(house)
-            early = await time_of(house)
+            early = await time_of(house, "early")
             await guest.ask("later", "later")
             await house.crowd(CONNECTIONS, room="crowd")
             resident_full, available_full = await guest.memory()
-            late = await time_of(house)
+            late = await time_of(house, "late")
         await guest.power_off()
     if not early.startswith(EARLY):
         raise Failed(f"it is {early} where the clock says {EARLY}")

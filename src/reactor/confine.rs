@@ -133,6 +133,8 @@ mod tests {
     use std::fs::{self, File};
     use std::io::{ErrorKind, Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::UnixDatagram;
+    use std::os::unix::process::CommandExt as _;
     use std::process::Command;
 
     use super::*;
@@ -175,16 +177,19 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let answers = confined(false, || {
             [
+                refused(UnixDatagram::unbound()),
                 refused(TcpListener::bind("127.0.0.1:0")),
                 refused(TcpStream::connect(address)),
                 refused(Command::new("/bin/true").spawn()),
+                // Asked before it is looked for: a program that exists would take the test's place.
+                refused::<()>(Err(Command::new("/no/program").exec())),
                 refused(File::create(&path)),
                 refused(File::options().append(true).open(&path)),
                 refused(fs::create_dir(path.with_extension("folder"))),
                 refused(fs::remove_file(&path)),
             ]
         });
-        assert_eq!(answers, [true; 7]);
+        assert_eq!(answers, [true; 9]);
         assert_eq!(fs::read_to_string(&path).expect("a file"), "precious");
         confined(true, || fs::remove_file(&path)).expect("a socket's file may go");
     }
