@@ -23,6 +23,7 @@ CONNECTIONS = 500
 STEP_MIB = 4  # to which the least memory is found
 EARLY = "1970-01-01T01:"  # boot-init sets the clock to it: a board without a battery
 LATE = "2038-01-19T03:14:08"  # and later to just before this: 32 bits of seconds end here
+RESIDENT_KIB = 128  # between two looks at the same server
 BOOT_SECONDS = 60  # until it listens; Debian's kernels on a busy host take up to 10
 WORD_SECONDS = 30  # until an answer on the console
 HERE = Path(__file__).parent
@@ -168,6 +169,15 @@ async def powered_on(name, folder, archive, mib):
         await process.wait()
 
 
+async def check_metrics(house, resident):
+    """What the server says of its memory is what the kernel counts, but for what came since."""
+    _, text = await asyncio.to_thread(house.get, "/metrics")
+    told = re.search(rb"^process_resident_memory_bytes (\d+)$", text, re.MULTILINE)
+    kib = int(told[1]) // 1024
+    if abs(kib - resident) > RESIDENT_KIB:
+        raise Failed(f"/metrics says {kib} KiB are resident, the kernel {resident}")
+
+
 async def visit(name, folder, archive, mib):
     """One boot with all that has to work; what was measured, as a row of the table."""
     start = time.monotonic()
@@ -178,6 +188,7 @@ async def visit(name, folder, archive, mib):
         resident, available = await guest.memory()
         async with House(guest.address) as house:
             await chat(house)
+            await check_metrics(house, resident)
             early = await time_of(house, "early")
             await guest.ask("later", "later")
             await house.crowd(CONNECTIONS, room="crowd")

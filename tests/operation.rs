@@ -374,6 +374,20 @@ fn root_is_given_up_for_good_or_not_had() {
 }
 
 #[test]
+fn its_resident_memory_is_what_the_kernel_counts() {
+    let program = Program::start(&[]);
+    let metrics = program.ask("GET /metrics HTTP/1.1\r\nHost: box\r\n\r\n");
+    let told = metrics.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+    let told: u64 = told.and_then(|bytes| bytes.parse().ok()).expect("a number");
+    let path = format!("/proc/{}/smaps_rollup", program.pid());
+    let pages = fs::read_to_string(path).expect("a process");
+    let counted = pages.lines().find_map(|line| line.strip_prefix("Rss:")).expect("the line");
+    let counted: u64 = counted.trim().trim_end_matches(" kB").parse().expect("KiB");
+    // The answer itself may have taken some pages since.
+    assert!(told.abs_diff(counted * 1024) <= 128 * 1024, "{told} of {counted} KiB");
+}
+
+#[test]
 fn root_without_a_user_is_warned() {
     let program = Program::start(&[]);
     let before = program.greeting.iter().filter(|line| line.contains("running as root")).count();
