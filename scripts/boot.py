@@ -187,8 +187,8 @@ async def visit(name, folder, archive, mib):
         seconds = time.monotonic() - start
         resident, available = await guest.memory()
         async with House(guest.address) as house:
-            await chat(house)
             await check_metrics(house, resident)
+            await chat(house)
             early = await time_of(house, "early")
             await guest.ask("later", "later")
             await house.crowd(CONNECTIONS, room="crowd")
