@@ -343,7 +343,8 @@ fn limits(random: &mut Random, clients: usize) -> Limits {
         announce_up_to: random.one_of(&[0, 5, 1000]),
         peers_per_ip_max: random.one_of(&[0, 0, 4]),
         // Somebody may have to wait outside.
-        peers_max: u32::try_from(random.one_of(&[clients / 2, clients]) + ROOMS).expect("hundreds"),
+        peers_max: u32::try_from(random.one_of(&[clients / 4, clients / 2, clients]) + ROOMS)
+            .expect("hundreds"),
         ..Limits::default()
     }
 }
