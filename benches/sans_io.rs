@@ -1,8 +1,8 @@
 //! What the server costs without its sockets: `cargo bench --bench sans_io`.
 //!
 //! Prints a line for each path. Times are those of this machine at this moment; for figures that
-//! can be compared, count instructions: `valgrind --tool=callgrind` with the binary that
-//! `cargo bench --no-run` names, and one path's name as its argument.
+//! can be compared, `benches/instructions` counts instructions, of one path in a process: the name
+//! of a path is this program's argument, and `--list` prints them all.
 
 use std::hint::black_box;
 use std::io::IoSlice;
@@ -38,6 +38,10 @@ const PATHS: &[Path] = &[
 ];
 
 fn main() {
+    if std::env::args().any(|arg| arg == "--list") {
+        PATHS.iter().for_each(|path| println!("{}", path.name));
+        return;
+    }
     // cargo passes --bench; any other argument is the name of a path.
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
