@@ -1,13 +1,17 @@
 //! Text to commands, notices to text, and names.
 
-use hallway::limits::{JSON_BYTES_PER_TEXT_BYTE, Limits};
+use hallway::limits::{JSON_BYTES_PER_TEXT_BYTE, Limits, REFERENCE_BYTES_MAX};
 use hallway::wire::envelope::{
-    self, Command, Dialect, EnvelopeError, Notice, Said, parse, reference, write_with_reference,
+    self, Announced, Command, Dialect, EnvelopeError, Notice, Rejection, Said, Terms, Welcome,
+    parse, reference, write_with_reference,
 };
 use hallway::wire::name::{clean, is_invisible};
-use serde_json::{Value, from_slice, from_str};
+use serde_json::{Value, from_slice, from_str, json};
 
 use crate::input::Input;
+
+/// Bytes of what is said of people: names are no longer, nor what an error quotes.
+const PERSON_BYTES_MAX: usize = 256;
 
 /// Target `envelope`. The first byte chooses the limits; the rest is a text, for a message and
 /// for a name.
@@ -19,7 +23,9 @@ pub fn envelope(data: &[u8]) {
     for dialect in Dialect::ALL {
         check_command(&text, dialect, &limits);
     }
+    check_there_and_back(&text, &limits);
     check_notices(&text);
+    check_notices_of_people(&text[..text.floor_char_boundary(PERSON_BYTES_MAX)]);
     check_name(&text, usize::from(choice / 2));
 }
 
@@ -70,7 +76,84 @@ fn check_refusal(error: &EnvelopeError, value: Option<&Value>, limits: &Limits) 
     }
 }
 
-/// Whatever is said can be read by who gets it, and is no longer than the limits foresee.
+/// What another implementation writes, with `text` as message and as `ref`, is read as that.
+fn check_there_and_back(text: &str, limits: &Limits) {
+    let payload = json!({"message": text, "ref": text});
+    let wire = json!({"type": "chatMessage", "payload": payload}).to_string();
+    for dialect in Dialect::ALL {
+        let named = (dialect == Dialect::Second).then_some(text);
+        match parse(&wire, dialect, limits) {
+            Ok(Command::ChatMessage { message, reference }) => {
+                assert_eq!((&*message, reference.as_deref()), (text, named));
+            }
+            Ok(command) => panic!("{command:?} is no message"),
+            Err(EnvelopeError::Reference) => {
+                assert!(named.is_some_and(|named| named.len() > REFERENCE_BYTES_MAX));
+            }
+            Err(EnvelopeError::Empty) => assert_eq!(text, ""),
+            Err(EnvelopeError::TooLong { bytes, .. }) => {
+                assert!(bytes == text.len() && bytes > limits.text_bytes_max as usize);
+            }
+            Err(error) => panic!("{wire}: {error}"),
+        }
+    }
+}
+
+/// Whatever the house says of people can be read by who gets it.
+fn check_notices_of_people(text: &str) {
+    let who = Announced { username: text, count: usize::MAX };
+    let rejection = Rejection { code: "code", text, reference: Some(text) };
+    let limits = Terms { text_bytes: 1, ref_bytes: 2, username_chars: 3, rate: 4, burst: u32::MAX };
+    let (last_id, users) = (Some(u64::MAX.to_string()), Some(vec![text, text]));
+    let (username, room, epoch, complete) = (text, text, text, true);
+    let welcome = Welcome { username, room, epoch, last_id, complete, users, limits };
+    let system = |said: String| json!({"type": "system", "payload": {"text": said}});
+    let second = |kind: &str, payload: Value| json!({"type": kind, "payload": payload});
+    let announced = json!({"username": text, "count": usize::MAX});
+    for (notice, in_first, in_second) in [
+        (
+            Notice::Joined(who),
+            Some(system(format!("{text} joined"))),
+            second("userJoined", announced.clone()),
+        ),
+        (
+            Notice::Left(who),
+            Some(system(format!("{text} left"))),
+            second("userLeft", announced.clone()),
+        ),
+        (Notice::Typing(text), None, second("typing", json!({"username": text}))),
+        (
+            Notice::Rejected(rejection),
+            Some(system(text.to_owned())),
+            second("error", json!({"code": "code", "text": text, "ref": text})),
+        ),
+        (
+            Notice::Welcome(&welcome),
+            None,
+            second(
+                "welcome",
+                json!({
+                    "username": text, "room": text, "epoch": text, "users": [text, text],
+                    "lastId": u64::MAX.to_string(), "complete": true,
+                    "limits": {"textBytes": 1, "refBytes": 2, "usernameChars": 3, "rate": 4,
+                        "burst": u32::MAX},
+                }),
+            ),
+        ),
+    ] {
+        assert_eq!(read(&notice, Dialect::First), in_first);
+        assert_eq!(read(&notice, Dialect::Second), Some(in_second));
+    }
+}
+
+/// What a client reads of a notice; `None` where its dialect has no words for it.
+fn read(notice: &Notice<'_>, dialect: Dialect) -> Option<Value> {
+    let mut wire = Vec::new();
+    envelope::write(notice, dialect, &mut wire);
+    (!wire.is_empty()).then(|| from_slice(&wire).expect("what we write is JSON"))
+}
+
+/// A message can be read by who gets it, and is no longer than the limits foresee.
 fn check_notices(text: &str) {
     let said = Said { id: u64::MAX, unix_ms: 0, username: "somebody", message: text };
     let mut plain = Vec::new();
@@ -96,9 +179,15 @@ fn check_notices(text: &str) {
 }
 
 fn check_name(raw: &str, chars_max: usize) {
-    let Some(name) = clean(raw, chars_max) else { return };
+    let visible: String = raw.chars().filter(|&char| !is_invisible(char)).collect();
+    let visible = visible.trim();
+    let Some(name) = clean(raw, chars_max) else {
+        return assert!(visible.is_empty() || chars_max == 0, "{visible:?} is lost");
+    };
     assert!(!name.is_empty() && name.len() <= raw.len() && name.chars().count() <= chars_max);
     assert!(!name.chars().any(is_invisible), "{name:?} has a forbidden character");
     assert_eq!(name.trim(), name);
+    let is_cut = visible.chars().count() > chars_max;
+    assert!(visible.starts_with(&name) && (is_cut || visible == name), "{visible:?}: {name:?}");
     assert_eq!(clean(&name, chars_max).as_deref(), Some(&*name), "cleaning is idempotent");
 }

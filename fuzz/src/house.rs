@@ -5,11 +5,20 @@ use std::io::IoSlice;
 
 use hallway::clock::Now;
 use hallway::hub::PeerId;
-use hallway::limits::{CLOSE_MS_MAX, DRAIN_MS_MAX, KEEPALIVE_SLICES, Limits, REQUEST_MS_MAX};
+use hallway::limits::{
+    CLOSE_MS_MAX, DRAIN_MS_MAX, KEEPALIVE_SLICES, Limits, REQUEST_BYTES_MAX, REQUEST_MS_MAX,
+    SCRATCH_BYTES_KEPT,
+};
 use hallway::server::{Output, Server};
+
+use crate::heap;
 
 /// Calls without progress after which the server is said to spin.
 const CALLS_MAX: usize = 100_000;
+
+/// Bytes of heap that a connection or a room costs beside its queue, its history, and what has
+/// come in of a message; and the server's own lists for so few.
+const OVERHEAD_BYTES: usize = 1024;
 
 /// The client's end of a connection.
 #[derive(Debug)]
@@ -29,7 +38,10 @@ pub struct Socket {
 /// The server and its sockets.
 #[derive(Debug)]
 pub struct House {
-    pub server: Server,
+    server: Server,
+    /// Bytes of heap that the server holds, and that it held when it was new.
+    held: usize,
+    held_when_new: usize,
     pub now: Now,
     limits: Limits,
     /// Open sockets by slot.
@@ -40,12 +52,45 @@ pub struct House {
 }
 
 impl House {
-    pub fn new(server: Server, limits: &Limits, slots: usize) -> Self {
+    pub fn new(make: fn(Limits) -> Server, limits: &Limits, slots: usize) -> Self {
+        let mut held = 0;
+        let server = measured(&mut held, || make(limits.clone()));
         // The longest that a fuzzer can make a run last is far from the end of the clock.
         let now = Now { mono_ms: 1_000, unix_ms: 1_700_000_000_000, utc_offset_s: 3_600 };
         let sockets = (0..slots).map(|_| None).collect();
         let (closed, connections) = Default::default();
-        Self { server, now, limits: limits.clone(), sockets, closed, connections }
+        let (held_when_new, limits) = (held, limits.clone());
+        Self { server, held, held_when_new, now, limits, sockets, closed, connections }
+    }
+
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Whatever else happens to the server.
+    pub fn with_server<T>(&mut self, act: impl FnOnce(&mut Server, Now) -> T) -> T {
+        measured(&mut self.held, || act(&mut self.server, self.now))
+    }
+
+    /// After every step: the server's parts agree, its queues and its memory are within limits.
+    pub fn check(&self) {
+        self.server.check_invariants();
+        let most = self.held_most();
+        assert!(self.held <= most, "{} bytes are held, the limits allow {most}", self.held);
+    }
+
+    /// Bytes of heap that the limits allow to so many peers and rooms.
+    fn held_most(&self) -> usize {
+        let bytes = |limit: u32| usize::try_from(limit).expect("32 bits");
+        let queue = bytes(self.limits.queue_bytes_max);
+        // What has come in of a message may have been grown to twice as much.
+        let peer =
+            OVERHEAD_BYTES + REQUEST_BYTES_MAX + 2 * bytes(self.limits.message_bytes_max) + queue;
+        // In two dialects.
+        let said = 2 * bytes(self.limits.frame_bytes_max());
+        let room = OVERHEAD_BYTES + bytes(self.limits.history_frames_max) * said;
+        let (peers, rooms) = (self.server.peers(), self.server.rooms());
+        self.held_when_new + SCRATCH_BYTES_KEPT + peers * peer + rooms * room
     }
 
     /// A new connection in a free slot; its serial number, where there was a place for it.
@@ -53,7 +98,8 @@ impl House {
         if self.sockets[slot].is_some() {
             return None;
         }
-        let id = self.server.accept(u32::try_from(slot).expect("few slots"), None, self.now)?;
+        let number = u32::try_from(slot).expect("few slots");
+        let id = self.with_server(|server, now| server.accept(number, None, now))?;
         self.connections += 1;
         let (opened_ms, heard_ms) = (self.now.mono_ms, self.now.mono_ms);
         let serial = self.connections;
@@ -76,7 +122,7 @@ impl House {
             if let Some(socket) = &mut self.sockets[slot] {
                 socket.heard_ms = self.now.mono_ms;
             }
-            let taken = self.server.handle_input(id, rest, self.now);
+            let taken = self.with_server(|server, now| server.handle_input(id, rest, now));
             rest = &mut rest[taken..];
             if rest.is_empty() || self.id(slot) != Some(id) {
                 return;
@@ -90,7 +136,8 @@ impl House {
     pub fn read(&mut self, slot: usize, more: usize) {
         if let Some(socket) = &mut self.sockets[slot] {
             socket.takes = socket.takes.saturating_add(more);
-            self.server.handle_writable(socket.id);
+            let id = socket.id;
+            self.with_server(|server, _| server.handle_writable(id));
         }
     }
 
@@ -98,8 +145,9 @@ impl House {
     pub fn limit(&mut self, slot: usize, takes: usize) {
         if let Some(socket) = &mut self.sockets[slot] {
             socket.takes = takes;
+            let id = socket.id;
             if takes > 0 {
-                self.server.handle_writable(socket.id);
+                self.with_server(|server, _| server.handle_writable(id));
             }
         }
     }
@@ -107,8 +155,8 @@ impl House {
     /// Does all that is due now.
     pub fn turn(&mut self) {
         for calls in 0.. {
-            self.server.handle_timeout(self.now);
-            while let Some(output) = self.server.poll_output(self.now) {
+            self.with_server(Server::handle_timeout);
+            while let Some(output) = self.with_server(Server::poll_output) {
                 match output {
                     Output::Transmit(id) => self.write(id),
                     Output::Close(id) => self.close(id),
@@ -122,7 +170,7 @@ impl House {
             }
             assert!(calls < CALLS_MAX, "a deadline is never met");
         }
-        self.server.check_invariants();
+        self.check();
         self.check_deadlines();
     }
 
@@ -151,18 +199,25 @@ impl House {
         let socket = self.sockets[id.slot()].as_mut().filter(|socket| socket.id == id);
         let socket = socket.expect("only who is there is written to");
         let mut slices = [IoSlice::new(&[]); 4];
-        let count = self.server.transmit(id, &mut slices);
+        let count = measured(&mut self.held, || self.server.transmit(id, &mut slices));
         assert!(count > 0, "who is to be written to has something to get");
-        let all: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
-        let len = all.len().min(socket.takes);
-        socket.takes -= len;
-        socket.stream.extend_from_slice(&all[..len]);
-        self.server.handle_sent(id, len);
-        if len < all.len() {
-            self.server.handle_blocked(id);
-        } else {
-            self.server.handle_postponed(id);
+        let mut len = 0;
+        let mut is_blocked = false;
+        for slice in &slices[..count] {
+            let taken = slice.len().min(socket.takes);
+            socket.stream.extend_from_slice(&slice[..taken]);
+            socket.takes -= taken;
+            len += taken;
+            is_blocked |= taken < slice.len();
         }
+        measured(&mut self.held, || {
+            self.server.handle_sent(id, len);
+            if is_blocked {
+                self.server.handle_blocked(id);
+            } else {
+                self.server.handle_postponed(id);
+            }
+        });
         if self.server.is_finished(id) {
             socket.finished_ms.get_or_insert(self.now.mono_ms);
         }
@@ -195,6 +250,14 @@ impl House {
             }
         }
     }
+}
+
+/// Does something, and adds to `held` what that allocates and does not give back.
+fn measured<T>(held: &mut usize, act: impl FnOnce() -> T) -> T {
+    let before = heap::held();
+    let outcome = act();
+    *held = (*held + heap::held()).checked_sub(before).expect("only what it holds is given back");
+    outcome
 }
 
 /// A handshake for `/chat?query`, with header lines besides the ones that it needs.

@@ -36,8 +36,12 @@ impl<'d> Input<'d> {
     }
 }
 
-/// Cuts `bytes` into pieces of changing lengths, the same ones for the same `seed`.
+/// Cuts `bytes` into pieces of changing lengths, the same ones for the same `seed`; for one seed
+/// in eight into single bytes.
 pub fn pieces(bytes: &[u8], seed: u8) -> Vec<&[u8]> {
+    if seed.is_multiple_of(8) {
+        return bytes.chunks(1).collect();
+    }
     let mut state = u64::from(seed) << 1 | 1;
     let mut rest = bytes;
     let mut pieces = Vec::new();

@@ -5,6 +5,8 @@
 
 mod envelope;
 mod frame;
+#[path = "../../tests/common/heap.rs"]
+mod heap;
 mod house;
 mod input;
 mod oracle;

@@ -1,21 +1,15 @@
 //! One connection from its first byte to its last, with deadlines and limits moving, twice: once
-//! as it comes, once in the smallest pieces.
+//! as it comes, once in pieces.
 
 use hallway::limits::Limits;
 use hallway::server::{Ending, Server};
 
 use crate::house::{House, handshake, masked};
-use crate::input::Input;
+use crate::input::{Input, pieces};
 use crate::stream::{self, Stream};
 
 /// Bytes of input beyond which a run says nothing new.
 const INPUT_BYTES_MAX: usize = 2 * 1024;
-
-/// Bytes that are handed in one by one, before the pieces get longer: each costs a turn.
-const DRIPPED_BYTES_MAX: usize = 400;
-
-/// Bytes of the pieces after that; not a multiple of anything in a frame.
-const PIECE_BYTES: usize = 13;
 
 /// How long time stands still or moves, in milliseconds.
 const PAUSES: [u64; 8] = [0, 1, 999, 2_000, 9_999, 10_000, 30_001, 76_000];
@@ -55,43 +49,42 @@ pub fn peer(data: &[u8]) {
     let run = Run { limits, is_echo: kind & 1 == 1 };
     let operations = input.rest();
     let whole = run.go(operations, None);
-    let dripped = run.go(operations, Some(DRIPPED_BYTES_MAX));
-    compare(&run, &whole, &dripped);
+    // No byte of the input is for the cut, but its length is another with each change.
+    let [.., cut] = data.len().to_be_bytes();
+    let in_pieces = run.go(operations, Some(cut));
+    compare(&run, &whole, &in_pieces);
 }
 
 /// Cutting the input changes nothing but which of several Pings are answered, and when.
-fn compare(run: &Run, whole: &Outcome, dripped: &Outcome) {
-    let was_slow = whole.was_slow || dripped.was_slow;
+fn compare(run: &Run, whole: &Outcome, in_pieces: &Outcome) {
+    let was_slow = whole.was_slow || in_pieces.was_slow;
     if !was_slow && !run.is_echo {
-        assert_eq!((whole.too_slow, dripped.too_slow), (0, 0), "who reads all is not too slow");
+        assert_eq!((whole.too_slow, in_pieces.too_slow), (0, 0), "who reads all is not too slow");
     }
     // How much of a queue an overflow leaves depends on what has been written before.
-    if whole.too_slow + dripped.too_slow > 0 {
+    if whole.too_slow + in_pieces.too_slow > 0 {
         return;
     }
-    assert_eq!(whole.is_open, dripped.is_open, "the cut changes who stays");
-    match (&whole.stream, &dripped.stream) {
-        (Some(whole), Some(dripped)) => {
-            assert_eq!(whole.status, dripped.status);
-            let (frames, others) = (whole.said(), dripped.said());
+    assert_eq!(whole.is_open, in_pieces.is_open, "the cut changes who stays");
+    match (&whole.stream, &in_pieces.stream) {
+        (Some(whole), Some(in_pieces)) => {
+            assert_eq!(whole.status, in_pieces.status);
+            let (frames, others) = (whole.said(), in_pieces.said());
             let common = frames.len().min(others.len());
             assert_eq!(frames[..common], others[..common], "the cut changes what is said");
             if !was_slow {
                 assert_eq!(frames.len(), others.len(), "the cut changes how much is said");
-                assert_eq!(whole.pongs(), dripped.pongs());
+                assert_eq!(whole.pongs(), in_pieces.pongs());
             }
         }
-        (whole, dripped) => assert!(was_slow || (whole.is_none() && dripped.is_none())),
+        (whole, in_pieces) => assert!(was_slow || (whole.is_none() && in_pieces.is_none())),
     }
 }
 
 impl Run {
-    fn go(&self, operations: &[u8], mut dripping: Option<usize>) -> Outcome {
-        let server = match self.is_echo {
-            true => Server::echo(self.limits.clone()),
-            false => Server::new(self.limits.clone()),
-        };
-        let mut house = House::new(server, &self.limits, 1);
+    fn go(&self, operations: &[u8], cut: Option<u8>) -> Outcome {
+        let make = if self.is_echo { Server::echo } else { Server::new };
+        let mut house = House::new(make, &self.limits, 1);
         house.connect(0, usize::MAX);
         let mut input = Input::new(operations);
         let mut was_slow = false;
@@ -113,7 +106,7 @@ impl Run {
                 }
             };
             if let Some(bytes) = bytes {
-                arrive(&mut house, &bytes, &mut dripping);
+                arrive(&mut house, &bytes, cut);
             }
         }
         outcome(house, was_slow)
@@ -136,22 +129,12 @@ fn chat(input: &mut Input<'_>) -> Vec<u8> {
     masked(0x81, text.as_bytes())
 }
 
-/// Hands a segment in, whole or in pieces of which the first `dripping` bytes are the shortest.
-fn arrive(house: &mut House, bytes: &[u8], dripping: &mut Option<usize>) {
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let len = match dripping {
-            None => rest.len(),
-            Some(0) => PIECE_BYTES.min(rest.len()),
-            Some(left) => {
-                *left -= 1;
-                1
-            }
-        };
-        let (piece, others) = rest.split_at(len);
+/// Hands a segment in, whole or in the pieces of a `cut`, with a turn after each.
+fn arrive(house: &mut House, bytes: &[u8], cut: Option<u8>) {
+    let whole = || bytes.chunks(usize::MAX).collect();
+    for piece in cut.map_or_else(whole, |cut| pieces(bytes, cut)) {
         house.arrive(0, piece);
         house.turn();
-        rest = others;
     }
 }
 
@@ -161,10 +144,10 @@ fn step(house: &mut House, operation: u8, input: &mut Input<'_>) -> bool {
         b't' => house.pass(input.one_of(&PAUSES)),
         b'e' => {
             if let Some(id) = house.id(0) {
-                house.server.handle_eof(id, house.now);
+                house.with_server(|server, now| server.handle_eof(id, now));
             }
         }
-        b'd' => house.server.drain(house.now),
+        b'd' => house.with_server(Server::drain),
         b's' => {
             house.limit(0, input.byte().into());
             return true;
@@ -182,7 +165,7 @@ fn step(house: &mut House, operation: u8, input: &mut Input<'_>) -> bool {
 fn outcome(mut house: House, was_slow: bool) -> Outcome {
     house.read(0, usize::MAX);
     house.turn();
-    let too_slow = house.server.counters().left.of(Ending::TooSlow);
+    let too_slow = house.server().counters().left.of(Ending::TooSlow);
     let open = house.sockets.pop().flatten();
     let is_open = open.is_some();
     let socket = open.or_else(|| house.closed.pop()).expect("one socket");

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use hallway::hub::PeerId;
 use hallway::limits::Limits;
 use hallway::server::Server;
 use serde_json::Value;
 
 use crate::house::{House, Socket, handshake, masked};
 use crate::input::Input;
-use crate::stream::{self, CLOSE, Frame, TEXT};
+use crate::stream::{self, CLOSE, Frame, PONG, TEXT};
 
 /// Bytes of input beyond which a run says nothing new.
 const INPUT_BYTES_MAX: usize = 1024;
@@ -29,6 +30,8 @@ struct Client {
     room: usize,
     /// Counts what it has said, so that each message is another.
     said: usize,
+    /// Whether it has sent what the fuzzer made of it, Pings with any body among that.
+    makes_noise: bool,
 }
 
 struct World {
@@ -43,7 +46,7 @@ pub fn server(data: &[u8]) {
     let mut world = World::new(input.byte());
     while !input.is_empty() {
         world.step(&mut input);
-        world.house.server.check_invariants();
+        world.house.check();
     }
     world.settle();
     world.check();
@@ -57,13 +60,14 @@ impl World {
             announce_up_to: [1000, 0, 4][usize::from(choice >> 3) % 3],
             rate_per_second: [50, 2][usize::from(choice >> 5 & 1)],
             burst: [1000, 3][usize::from(choice >> 6 & 1)],
+            queue_bytes_max: [1024 * 1024, 8 * 1024][usize::from(choice >> 7)],
+            message_bytes_max: 1024,
             peers_max: 7,
             text_bytes_max: 100,
             ..Limits::default()
         };
         limits.check().expect("coherent limits");
-        let server = Server::new(limits.clone());
-        let house = House::new(server, &limits, CLIENTS + ROOMS);
+        let house = House::new(Server::new, &limits, CLIENTS + ROOMS);
         let mut world = Self { house, clients: BTreeMap::new() };
         for room in 0..ROOMS {
             world.connect(CLIENTS + room, room, true);
@@ -73,7 +77,7 @@ impl World {
 
     fn connect(&mut self, slot: usize, room: usize, is_second: bool) {
         let Some(serial) = self.house.connect(slot, usize::MAX) else { return };
-        self.clients.insert(serial, Client { room, said: 0 });
+        self.clients.insert(serial, Client { room, said: 0, makes_noise: false });
         let protocol = if is_second { "Sec-WebSocket-Protocol: hallway.v2\r\n" } else { "" };
         let query = format!("username=u{serial}&room=r{room}");
         self.house.arrive(slot, &handshake(&query, protocol));
@@ -94,13 +98,14 @@ impl World {
             b'M' => self.say(slot, "chatMessage", usize::from(input.byte()) % SEGMENT_MESSAGES_MAX),
             b'x' => self.say(slot, "private", 1),
             b'y' => self.house.arrive(slot, &masked(0x81, br#"{"type":"typing"}"#)),
+            b'p' => self.ping(slot),
             b'f' => {
                 let (first, len) = (input.byte(), input.byte());
-                self.house.arrive(slot, &masked(first, input.take(len.into())));
+                self.make_noise(slot, &masked(first, input.take(len.into())));
             }
             b'b' => {
                 let len = input.byte();
-                self.house.arrive(slot, input.take(len.into()));
+                self.make_noise(slot, input.take(len.into()));
             }
             b's' => self.house.limit(slot, input.byte().into()),
             b'r' => {
@@ -113,13 +118,12 @@ impl World {
     }
 
     fn end(&mut self, operation: u8, slot: usize, input: &mut Input<'_>) {
-        let (id, now) = (self.house.id(slot), self.house.now);
-        match (operation, id) {
-            (b'e', Some(id)) => self.house.server.handle_eof(id, now),
-            (b'q', Some(id)) => self.house.server.handle_closed(id, now),
+        match (operation, self.house.id(slot)) {
+            (b'e', Some(id)) => self.house.with_server(|server, now| server.handle_eof(id, now)),
+            (b'q', Some(id)) => self.house.with_server(|server, now| server.handle_closed(id, now)),
             // What still names a peer that is gone finds nobody.
             (b'z', _) => self.disturb(),
-            (b'd', _) => self.house.server.drain(now),
+            (b'd', _) => self.house.with_server(Server::drain),
             (b't', _) => {
                 let ms = input.one_of(&PAUSES);
                 for observer in CLIENTS..CLIENTS + ROOMS {
@@ -132,32 +136,49 @@ impl World {
     }
 
     fn disturb(&mut self) {
-        let now = self.house.now;
-        for socket in &self.house.closed {
-            let (server, id) = (&mut self.house.server, socket.id);
-            let mut frame =
-                masked(0x81, br#"{"type":"chatMessage","payload":{"message":"ghost"}}"#);
-            server.handle_input(id, &mut frame, now);
-            server.handle_writable(id);
-            server.handle_postponed(id);
-            server.handle_eof(id, now);
-            server.handle_closed(id, now);
+        let gone: Vec<PeerId> = self.house.closed.iter().map(|socket| socket.id).collect();
+        let frame = masked(0x81, br#"{"type":"chatMessage","payload":{"message":"ghost"}}"#);
+        for id in gone {
+            let mut frame = frame.clone();
+            self.house.with_server(|server, now| {
+                server.handle_input(id, &mut frame, now);
+                server.handle_writable(id);
+                server.handle_postponed(id);
+                server.handle_eof(id, now);
+                server.handle_closed(id, now);
+            });
+        }
+    }
+
+    fn client(&mut self, slot: usize) -> Option<(usize, &mut Client)> {
+        let serial = self.house.sockets[slot].as_ref()?.serial;
+        Some((serial, self.clients.get_mut(&serial)?))
+    }
+
+    fn make_noise(&mut self, slot: usize, bytes: &[u8]) {
+        if let Some((_, client)) = self.client(slot) {
+            client.makes_noise = true;
+        }
+        self.house.arrive(slot, bytes);
+    }
+
+    /// A Ping with the sender's mark, which comes back in the Pong.
+    fn ping(&mut self, slot: usize) {
+        if let Some((serial, _)) = self.client(slot) {
+            self.house.arrive(slot, &masked(0x89, mark(serial).as_bytes()));
         }
     }
 
     /// One segment with some messages of a client, each with its own `ref`.
     fn say(&mut self, slot: usize, kind: &str, count: usize) {
-        let Some(serial) = self.house.sockets[slot].as_ref().map(|socket| socket.serial) else {
-            return;
-        };
-        let Some(client) = self.clients.get_mut(&serial) else { return };
+        let Some((serial, client)) = self.client(slot) else { return };
         let mut segment = Vec::new();
         for _ in 0..count {
             client.said += 1;
             let said = client.said;
             let text = format!(
                 r#"{{"type":"{kind}{}","payload":{{"message":"m-{serial}-{said}","ref":"ref-{serial}-{said}"}}}}"#,
-                if kind == "private" { format!("-{serial}-") } else { String::new() }
+                if kind == "private" { mark(serial) } else { String::new() }
             );
             segment.extend(masked(0x81, text.as_bytes()));
         }
@@ -171,7 +192,6 @@ impl World {
             self.house.read(slot, usize::MAX);
             self.house.turn();
         }
-        self.house.server.check_invariants();
     }
 
     fn check(&self) {
@@ -197,6 +217,7 @@ impl World {
         let mut seen = Seen {
             serial: socket.serial,
             room: client.room,
+            makes_noise: client.makes_noise,
             is_current: is_open && !is_closing && stream.status == 101,
             messages: Vec::new(),
         };
@@ -205,10 +226,16 @@ impl World {
     }
 }
 
+/// What is in everything that a client says for itself alone.
+fn mark(serial: usize) -> String {
+    format!("-{serial}-")
+}
+
 /// What one client has seen.
 struct Seen {
     serial: usize,
     room: usize,
+    makes_noise: bool,
     /// Whether it is a member now, and has been told all.
     is_current: bool,
     messages: Vec<String>,
@@ -216,12 +243,15 @@ struct Seen {
 
 impl Seen {
     fn take(&mut self, (opcode, payload): &Frame) {
+        let own = mark(self.serial);
+        if *opcode == PONG {
+            assert!(self.makes_noise || payload == own.as_bytes(), "the Pong of another");
+        }
         if *opcode != TEXT {
             return;
         }
         let value: Value = serde_json::from_slice(payload).expect("a notice is JSON");
         let (kind, payload) = (&value["type"], &value["payload"]);
-        let own = format!("-{}-", self.serial);
         if let Some(reference) = payload["ref"].as_str() {
             assert!(reference.contains(&own), "{reference} of another");
         }
