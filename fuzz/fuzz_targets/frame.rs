@@ -7,5 +7,5 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| hallway_fuzz::frame(data));
 
 #[cfg(not(fuzzing))]
 fn main() {
-    eprintln!("run me with: cargo +nightly fuzz run frame");
+    eprintln!("run me with: fuzz/run frame");
 }

@@ -7,5 +7,5 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| hallway_fuzz::peer(data));
 
 #[cfg(not(fuzzing))]
 fn main() {
-    eprintln!("run me with: cargo +nightly fuzz run peer");
+    eprintln!("run me with: fuzz/run peer");
 }

@@ -45,6 +45,11 @@ pub fn frame(data: &[u8]) {
         judged
     };
     compare(&bytes[..judged], &whole, &limits);
+    if let Some(fault) = whole.fault {
+        let reason = fault.to_string();
+        let close = Frame::close(fault.close_code(), &reason);
+        assert!(close.ends_with(reason.as_bytes()), "the reason fits into the Close: {reason}");
+    }
     whole.said.iter().for_each(check_encoder);
 }
 
