@@ -196,10 +196,11 @@ impl World {
 
     fn check(&self) {
         let open = self.house.sockets.iter().flatten();
+        let mut notices = Notices::new();
         let seen: Vec<Seen> = open
             .map(|socket| (socket, true))
             .chain(self.house.closed.iter().map(|socket| (socket, false)))
-            .filter_map(|(socket, is_open)| self.seen(socket, is_open))
+            .filter_map(|(socket, is_open)| self.seen(socket, is_open, &mut notices))
             .collect();
         for room in 0..ROOMS {
             // Observers came first, serials 1 and 2, and read everything.
@@ -210,7 +211,7 @@ impl World {
         }
     }
 
-    fn seen(&self, socket: &Socket, is_open: bool) -> Option<Seen> {
+    fn seen(&self, socket: &Socket, is_open: bool, notices: &mut Notices) -> Option<Seen> {
         let client = self.clients.get(&socket.serial)?;
         let stream = stream::read(&socket.stream, is_open)?;
         let is_closing = stream.frames.last().is_some_and(|(opcode, _)| *opcode == CLOSE);
@@ -221,10 +222,13 @@ impl World {
             is_current: is_open && !is_closing && stream.status == 101,
             messages: Vec::new(),
         };
-        stream.frames.iter().for_each(|frame| seen.take(frame));
+        stream.frames.iter().for_each(|frame| seen.take(frame, notices));
         Some(seen)
     }
 }
+
+/// What the house has said, read once for all who got it.
+type Notices = BTreeMap<Vec<u8>, Value>;
 
 /// What is in everything that a client says for itself alone.
 fn mark(serial: usize) -> String {
@@ -242,7 +246,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn take(&mut self, (opcode, payload): &Frame) {
+    fn take(&mut self, (opcode, payload): &Frame, notices: &mut Notices) {
         let own = mark(self.serial);
         if *opcode == PONG {
             assert!(self.makes_noise || payload == own.as_bytes(), "the Pong of another");
@@ -250,7 +254,8 @@ impl Seen {
         if *opcode != TEXT {
             return;
         }
-        let value: Value = serde_json::from_slice(payload).expect("a notice is JSON");
+        let read = |json: &Vec<u8>| serde_json::from_slice(json).expect("a notice is JSON");
+        let value = notices.entry(payload.clone()).or_insert_with_key(read);
         let (kind, payload) = (&value["type"], &value["payload"]);
         if let Some(reference) = payload["ref"].as_str() {
             assert!(reference.contains(&own), "{reference} of another");
