@@ -79,18 +79,20 @@ impl House {
         assert!(self.held <= most, "{} bytes are held, the limits allow {most}", self.held);
     }
 
-    /// Bytes of heap that the limits allow to so many peers and rooms.
+    /// Bytes of heap that the limits allow to so many peers and rooms, and so much that was said.
     fn held_most(&self) -> usize {
         let bytes = |limit: u32| usize::try_from(limit).expect("32 bits");
         let queue = bytes(self.limits.queue_bytes_max);
         // What has come in of a message may have been grown to twice as much.
         let peer =
             OVERHEAD_BYTES + REQUEST_BYTES_MAX + 2 * bytes(self.limits.message_bytes_max) + queue;
-        // In two dialects.
-        let said = 2 * bytes(self.limits.frame_bytes_max());
-        let room = OVERHEAD_BYTES + bytes(self.limits.history_frames_max) * said;
         let (peers, rooms) = (self.server.peers(), self.server.rooms());
-        self.held_when_new + SCRATCH_BYTES_KEPT + peers * peer + rooms * room
+        let history = rooms * bytes(self.limits.history_frames_max);
+        let said = usize::try_from(self.server.counters().messages).expect("few messages");
+        // In two dialects.
+        let remembered = history.min(said) * 2 * bytes(self.limits.frame_bytes_max());
+        let own = self.held_when_new + SCRATCH_BYTES_KEPT;
+        own + peers * peer + rooms * OVERHEAD_BYTES + remembered
     }
 
     /// A new connection in a free slot; its serial number, where there was a place for it.

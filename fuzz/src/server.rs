@@ -60,7 +60,7 @@ impl World {
             announce_up_to: [1000, 0, 4][usize::from(choice >> 3) % 3],
             rate_per_second: [50, 2][usize::from(choice >> 5 & 1)],
             burst: [1000, 3][usize::from(choice >> 6 & 1)],
-            queue_bytes_max: [1024 * 1024, 8 * 1024][usize::from(choice >> 7)],
+            queue_bytes_max: [64 * 1024, 8 * 1024][usize::from(choice >> 7)],
             message_bytes_max: 1024,
             peers_max: 7,
             text_bytes_max: 100,
