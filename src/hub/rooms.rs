@@ -208,6 +208,8 @@ impl Rooms {
         assert!(room.history.len() <= self.limits.history_frames_max as usize);
         assert!(room.is_dirty || room.turn.is_empty(), "room {} would say nothing", room.name);
         assert!(room.is_dirty || !room.is_disposable(), "room {} costs nothing", room.name);
+        let may_rest = room.is_dirty && !room.is_pressing();
+        assert!(!room.is_resting || may_rest, "room {} keeps what is pressing", room.name);
         let mut speakers = [0; Dialect::ALL.len()];
         for (place, &id) in room.members.iter().enumerate() {
             let member = self.members.get(id);
