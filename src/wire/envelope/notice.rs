@@ -106,7 +106,7 @@ pub struct SaidText<'j> {
     pub message: Cow<'j, str>,
 }
 
-/// Reads the JSON of a chat message that [`write`] has written. What is none reads as empty.
+/// Reads the JSON of a chat message that [`write()`] has written. What is none reads as empty.
 pub fn read_said(json: &[u8]) -> SaidText<'_> {
     #[derive(Deserialize)]
     struct Envelope<'j> {
