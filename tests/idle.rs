@@ -17,7 +17,7 @@ use hallway::server::Ending;
 use heap::held;
 
 /// Bytes of heap per idle member that are promised.
-const BYTES_PER_MEMBER_MAX: usize = 320;
+const BYTES_PER_MEMBER_MAX: usize = 264;
 
 /// Bytes of resident memory per idle connection that are promised.
 const RESIDENT_BYTES_PER_CONNECTION_MAX: u64 = 512;
