@@ -184,15 +184,19 @@ impl Hub {
         }
     }
 
-    /// Ends the turns of rooms and hands them out: of small ones at once, of crowds when all that
-    /// crowds were told before has been written. So a crowd that is told much is told it in few
-    /// writes, and nobody else waits for that. Mere news are told to crowds only now and then.
+    /// Ends the turns of rooms and hands them out, once what was handed out before has been
+    /// written: a turn fits into the empty queue of a reader who keeps up, and two may not. Crowds
+    /// wait for each other only, so a crowd that is told much is told it in few writes, and nobody
+    /// else waits for that. Mere news are told to crowds only now and then.
     pub fn seal(&mut self, now: Now) {
+        if !self.outboxes.is_served(Line::Short) {
+            return;
+        }
+        if self.outboxes.is_served(Line::Crowd) {
+            self.seal_crowds(now);
+        }
         while let Some(key) = self.dirty[Line::Short as usize].pop_front() {
             self.seal_room(key);
-        }
-        if self.outboxes.is_crowd_served() {
-            self.seal_crowds(now);
         }
         self.is_full &= !self.dirty[Line::Crowd as usize].is_empty();
     }
@@ -353,6 +357,7 @@ impl Hub {
         for Aside { to, dialect, before, frame, last } in sealed.asides {
             self.push_part(to, &sealed.parts[dialect.index()], before, Line::Short);
             self.push_aside(to, frame, last);
+            self.outboxes.note_handed_out(Line::Short);
         }
         if sealed.parts.iter().all(|part| part.bytes.is_empty()) {
             return;
@@ -373,6 +378,7 @@ impl Hub {
         if let Some(room) = self.rooms.get_mut(key) {
             room.members = members;
         }
+        self.outboxes.note_handed_out(line);
     }
 
     fn push_part(&mut self, id: PeerId, part: &Part, range: Range<usize>, line: Line) {

@@ -72,6 +72,9 @@ pub struct Outboxes {
     all: Column<Outbound>,
     /// Peers with something to write, by [`Line`].
     lines: [VecDeque<PeerId>; Line::ALL.len()],
+    /// How many of each line are still to be served of those who stood there when something was
+    /// last handed out to it.
+    ahead: [usize; Line::ALL.len()],
     /// The line that was served last.
     served: Line,
     /// Peers whose queue could not take a turn.
@@ -81,8 +84,8 @@ pub struct Outboxes {
 
 impl Outboxes {
     pub(super) fn new(limits: Rc<Limits>) -> Self {
-        let (all, lines, laggards, traffic) = Default::default();
-        Self { limits, all, lines, served: Line::Crowd, laggards, traffic }
+        let (all, lines, ahead, laggards, traffic) = Default::default();
+        Self { limits, all, lines, ahead, served: Line::Crowd, laggards, traffic }
     }
 
     /// Gives a new peer its outbox.
@@ -187,6 +190,7 @@ impl Outboxes {
 
     fn next_in(&mut self, line: Line) -> Option<PeerId> {
         while let Some(id) = self.lines[line as usize].pop_front() {
+            self.ahead[line as usize] = self.ahead[line as usize].saturating_sub(1);
             if let Some(peer) = self.all.get_mut(id) {
                 peer.is_in[line as usize] = false;
                 // All of it may have been written when it was its turn in the other line.
@@ -234,9 +238,15 @@ impl Outboxes {
         }
     }
 
-    /// Whether nobody waits for what a crowd is told.
-    pub(super) fn is_crowd_served(&self) -> bool {
-        self.lines[Line::Crowd as usize].is_empty()
+    /// A turn has been handed out to a line.
+    pub(super) fn note_handed_out(&mut self, line: Line) {
+        self.ahead[line as usize] = self.lines[line as usize].len();
+    }
+
+    /// Whether all who were handed something out in a line have had it written since, as far as
+    /// their sockets took it. Nobody who comes later puts that off.
+    pub(super) fn is_served(&self, line: Line) -> bool {
+        self.ahead[line as usize] == 0
     }
 
     /// Whether everything has been written to a peer that ever will be.
