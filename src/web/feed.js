@@ -152,10 +152,13 @@ export function createFeed({ scroller, list, pending, empty, earlier, pill, onAc
   // The reader came down to the end of the document, but not of the conversation.
   function showLater() {
     hush();
+    const [seen] = entries[last - 1].rows.slice(-1);
+    const top = () => seen.getBoundingClientRect().top;
+    const before = top();
     appendUntil(Math.min(entries.length, last + STEP));
-    const { scrollTop, scrollHeight } = scroller; // trimming may move the reader by itself
     trimAbove();
-    scroller.scrollTop = scrollTop - (scrollHeight - scroller.scrollHeight);
+    // By what is seen: heights are rounded. Trimming may have moved the reader by itself.
+    scroller.scrollTop += top() - before;
   }
 
   function showEarlier() {
