@@ -237,8 +237,10 @@ impl House {
             return;
         }
         let slice = self.limits.ping_ms / KEEPALIVE_SLICES;
-        let silent_max = (self.limits.silence_ms_max() + 2 * slice).max(2 * REQUEST_MS_MAX);
         let closing_max = REQUEST_MS_MAX.max(CLOSE_MS_MAX).max(DRAIN_MS_MAX);
+        let silent_max = (self.limits.silence_ms_max() + 2 * slice).max(2 * REQUEST_MS_MAX);
+        // Who is sent away just before that, or told that the server goes, has time to read it.
+        let silent_max = silent_max + CLOSE_MS_MAX.max(DRAIN_MS_MAX);
         for socket in self.sockets.iter().flatten() {
             let since = |ms: u64| self.now.mono_ms - ms;
             if socket.stream.is_empty() && socket.takes > 0 {
