@@ -266,6 +266,8 @@ test('who follows a busy room keeps following, and who comes down to the end kee
   await until(async () => (await page.textContent('#pill')) === '900 new messages ↓', 'the pill counts');
   const last = async () => (await alice.texts()).pop();
   const bottom = await last();
+  // A message that has just come still moves by itself.
+  await until(() => page.evaluate(() => document.getAnimations().length === 0), 'all stands still');
   const place = () => page.evaluate((text) => [...document.querySelectorAll('#feed .text')].find((n) => n.textContent === text).getBoundingClientRect().top, bottom);
   await page.$eval('#scroller', (n) => { n.scrollTop = n.scrollHeight; });
   const before = await place();
