@@ -121,7 +121,7 @@ async def put_load(server, control, seconds):
     """Lets everybody loose for so long, with a line each minute; what they have seen."""
     load = tempers.Load(server.address, control)
     tasks = [
-        asyncio.create_task(temper(load, f"{temper.__name__}{number}"))
+        asyncio.create_task(temper(load, name := f"{temper.__name__}{number}"), name=name)
         for temper, count in tempers.CROWD
         for number in range(count)
     ]
@@ -138,7 +138,7 @@ async def put_load(server, control, seconds):
     ended = await asyncio.gather(*tasks, return_exceptions=True)
     load.seconds = time.monotonic() - load.start
     is_fault = lambda end: not isinstance(end, asyncio.CancelledError)
-    load.faults = [f"{end!r}" for end in ended if is_fault(end)]
+    load.faults = [f"{task.get_name()}: {end!r}" for task, end in zip(tasks, ended) if is_fault(end)]
     return load
 
 

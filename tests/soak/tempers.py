@@ -76,16 +76,17 @@ class Load:
 
 async def speak(load, say, echoed, pause):
     """Says something every now and then; how long the echo takes, next to that of a server that
-    does nothing else, in the same moment."""
+    does nothing else, at the same time: what holds this machine up holds both up."""
     while True:
         await asyncio.sleep(random.uniform(0.5, 1.5) * pause)
+        control = asyncio.create_task(load.control.ask())
         start = time.monotonic()
         await say()
         async with asyncio.timeout(PATIENCE):
             await echoed.wait()
         echoed.clear()
         took = time.monotonic() - start
-        load.latencies.append((start, took, await load.control.ask()))
+        load.latencies.append((start, took, await control))
 
 
 # A Pong that nobody has asked for: whoever does not read can say so that it is there.
@@ -194,19 +195,25 @@ async def stalled(load, name):
         await asyncio.sleep(1)
 
 
+async def dribble(writer, payload, until):
+    """Sends a byte at a time, and once that takes too long what is left."""
+    for at in range(len(payload)):
+        if time.monotonic() > until:
+            return writer.write(payload[at:])
+        writer.write(payload[at : at + 1])
+        await asyncio.sleep(0.02)
+
+
 async def dribbling(load, name):
     """Sends its request and its messages a byte at a time; they count as whole ones do."""
     while True:
         async with raw.connected(load.address) as (reader, writer):
-            for byte in raw.handshake(name, "brook"):
-                writer.write(bytes((byte,)))
-                await asyncio.sleep(0.02)
+            # Half of the time that a request has: this machine may be slow as well.
+            await dribble(writer, raw.handshake(name, "brook"), time.monotonic() + 5)
             await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
             for number in range(3):
                 own = f"{load.run} {name} {number} {random.random()}"
-                for byte in raw.masked(0x81, chat(own).encode()):
-                    writer.write(bytes((byte,)))
-                    await asyncio.sleep(0.02)
+                await dribble(writer, raw.masked(0x81, chat(own).encode()), time.monotonic() + 5)
                 await asyncio.wait_for(reader.readuntil(own.encode()), PATIENCE)
                 load.count("heard")
 
