@@ -186,3 +186,25 @@ fn a_small_room_is_told_at_once() {
         assert!(house.text(first).contains(&format!("\"count\":{count}")));
     }
 }
+
+#[test]
+fn a_turn_waits_until_the_one_before_it_has_been_written() {
+    let limits = Limits { queue_frames_max: 8, ..Limits::default() };
+    let mut house = House::new(limits);
+    let members: Vec<PeerId> = (0..3).map(|number| house.join(&format!("n{number}"))).collect();
+    members.iter().for_each(|&id| drop(house.take(id)));
+    let mut said = 0;
+    for _ in 0..4 {
+        while !house.server.must_flush(members[0]) {
+            hand_in(&mut house, members[0], &chat("hello"));
+            said += 1;
+        }
+        // The turn goes out to all, and is written to one of them before there is more to say.
+        steps(&mut house, 1);
+    }
+    house.flush();
+    assert!(said > 8, "more than a queue holds: {said}");
+    for id in members {
+        assert_eq!(house.text(id).matches("hello").count(), said, "nobody was sent away");
+    }
+}
