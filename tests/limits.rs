@@ -247,6 +247,27 @@ fn a_laggard_gets_the_rest_of_its_frame_and_then_a_close() {
 }
 
 #[test]
+fn who_errs_and_lags_at_once_is_told_of_the_error() {
+    let limits = Limits { queue_frames_max: 10, rate_per_second: 0, ..Limits::default() };
+    let mut house = House::new(limits);
+    let (alice, slow) = (house.join("alice"), house.join("slow"));
+    house.take(slow);
+    house.block(slow);
+    for number in 0..10 {
+        house.send(alice, &chat(&format!("m{number}")));
+    }
+    let reserved_bits = 0xf1;
+    house.send(slow, &[chat("one too many"), masked(reserved_bits, b"")].concat());
+    house.unblock(slow);
+    let stream = house.take(slow);
+    assert_eq!(closing_code(&stream), Some(1002));
+    assert_eq!(String::from_utf8_lossy(&stream).matches("chatMessage").count(), 10, "up to there");
+    let left = house.server.counters().left;
+    assert_eq!((left.of(Ending::Protocol), left.of(Ending::TooSlow)), (1, 0));
+    assert!(house.text(alice).contains("one too many"), "nobody else notices");
+}
+
+#[test]
 fn a_thousand_messages_in_one_segment_reach_everybody_who_reads() {
     let mut house = House::new(Limits { rate_per_second: 0, ..Limits::default() });
     let (alice, bob) = (house.join("alice"), house.join("bob"));

@@ -18,7 +18,8 @@ struct Outbound {
     is_blocked: bool,
     /// In which lines it stands, by [`Line`].
     is_in: [bool; Line::ALL.len()],
-    /// Its queue could not take a turn: nothing more goes in or out until it is given up.
+    /// Its queue could not take a turn: nothing more goes in or out until it is given up, or ends
+    /// for another reason.
     is_lagging: bool,
 }
 
@@ -115,8 +116,12 @@ impl Outboxes {
         self.change(id, |outbox| outbox.set_pong(pong));
     }
 
-    /// Queues the last bytes, if any; nothing is queued after them.
+    /// Queues the last bytes, if any; nothing is queued after them. What a laggard has in its
+    /// queue still goes out: it is all that there was up to a point.
     pub fn finish(&mut self, id: PeerId, close: Option<Frame>) {
+        if let Some(peer) = self.all.get_mut(id) {
+            peer.is_lagging = false;
+        }
         self.change(id, |outbox| outbox.finish(close));
     }
 

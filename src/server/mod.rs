@@ -451,9 +451,10 @@ impl Server {
         self.leave(id, Ending::of(code), Some(Frame::close(code, reason)), now);
     }
 
-    /// A member lags too far: Close 1013, and nobody else notices.
+    /// A member lags too far: Close 1013, and nobody else notices. Who has been told another
+    /// reason in the same turn keeps that.
     fn give_up(&mut self, id: PeerId, now: Now) {
-        if self.peers.get(id).is_none() {
+        if !self.peers.get(id).is_some_and(|peer| matches!(peer.phase, Phase::Open(_))) {
             return;
         }
         log::debug!("dismissed peer={id} code=1013 reason=\"too slow\"");
