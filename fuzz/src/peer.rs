@@ -2,11 +2,11 @@
 //! as it comes, once in pieces.
 
 use hallway::limits::Limits;
-use hallway::server::{Ending, Server};
+use hallway::server::{Ending, Endings, Server};
 
 use crate::house::{House, handshake, masked};
 use crate::input::{Input, pieces};
-use crate::stream::{self, Stream};
+use crate::stream::{self, CLOSE, Stream};
 
 /// Bytes of input beyond which a run says nothing new.
 const INPUT_BYTES_MAX: usize = 2 * 1024;
@@ -22,11 +22,13 @@ struct Run {
 
 /// What came of a run.
 struct Outcome {
-    stream: Option<Stream>,
+    written: Vec<u8>,
     is_open: bool,
     /// Whether the client has ever kept the server waiting.
     was_slow: bool,
+    /// Frames that were left out because its queue was full.
     too_slow: u64,
+    left: Endings,
 }
 
 /// Target `peer`. Three bytes choose the limits; then operations, each a letter and what it needs.
@@ -57,16 +59,19 @@ pub fn peer(data: &[u8]) {
 
 /// Cutting the input changes nothing but which of several Pings are answered, and when.
 fn compare(run: &Run, whole: &Outcome, in_pieces: &Outcome) {
+    let streams = (whole.stream(), in_pieces.stream());
     let was_slow = whole.was_slow || in_pieces.was_slow;
     if !was_slow && !run.is_echo {
         assert_eq!((whole.too_slow, in_pieces.too_slow), (0, 0), "who reads all is not too slow");
     }
-    // How much of a queue an overflow leaves depends on what has been written before.
+    // How much is left out of a queue that runs full depends on what has been written before.
     if whole.too_slow + in_pieces.too_slow > 0 {
         return;
     }
-    assert_eq!(whole.is_open, in_pieces.is_open, "the cut changes who stays");
-    match (&whole.stream, &in_pieces.stream) {
+    assert_eq!(whole.left, in_pieces.left, "the cut changes how it ends");
+    // Pongs take room in a socket, so how many there are moves the moment of its last byte.
+    assert!(was_slow || whole.is_open == in_pieces.is_open, "the cut changes who stays");
+    match streams {
         (Some(whole), Some(in_pieces)) => {
             assert_eq!(whole.status, in_pieces.status);
             let (frames, others) = (whole.said(), in_pieces.said());
@@ -165,10 +170,38 @@ fn step(house: &mut House, operation: u8, input: &mut Input<'_>) -> bool {
 fn outcome(mut house: House, was_slow: bool) -> Outcome {
     house.read(0, usize::MAX);
     house.turn();
-    let too_slow = house.server().counters().left.of(Ending::TooSlow);
+    let counters = house.server().counters();
+    let (too_slow, left) = (counters.frames.too_slow, counters.left);
     let open = house.sockets.pop().flatten();
     let is_open = open.is_some();
     let socket = open.or_else(|| house.closed.pop()).expect("one socket");
-    let stream = stream::read(&socket.stream, is_open);
-    Outcome { stream, is_open, was_slow, too_slow }
+    Outcome { written: socket.stream, is_open, was_slow, too_slow, left }
+}
+
+impl Outcome {
+    /// What was written, which is well-formed, and ends as it is counted.
+    fn stream(&self) -> Option<Stream<'_>> {
+        let stream = stream::read(&self.written, self.is_open)?;
+        if let Some((CLOSE, payload)) = stream.frames.last() {
+            // The code of a client's own Close comes back, whatever it is.
+            let is_so = self.left.of(Ending::Left) == 1
+                || told(payload).is_some_and(|ending| self.left.of(ending) == 1);
+            assert!(is_so, "a Close with {payload:02x?}, and another ending is counted");
+        }
+        Some(stream)
+    }
+}
+
+/// The ending that the server tells by a Close (docs/protocol.md has the table).
+fn told(payload: &[u8]) -> Option<Ending> {
+    Some(match u16::from_be_bytes(*payload.first_chunk()?) {
+        1001 => Ending::GoingAway,
+        1002 => Ending::Protocol,
+        1003 => Ending::Binary,
+        1007 => Ending::NotUtf8,
+        1008 => Ending::OverRate,
+        1009 => Ending::TooBig,
+        1013 => Ending::TooSlow,
+        _ => return None,
+    })
 }
