@@ -1,11 +1,12 @@
 //! Several clients in two rooms, and a shadow that knows what each of them may have seen.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use hallway::hub::PeerId;
 use hallway::limits::Limits;
 use hallway::server::Server;
-use serde_json::Value;
+use serde::Deserialize;
 
 use crate::house::{House, Socket, handshake, masked};
 use crate::input::Input;
@@ -15,7 +16,7 @@ use crate::stream::{self, CLOSE, Frame, PONG, TEXT};
 const INPUT_BYTES_MAX: usize = 1024;
 
 /// Messages in one segment; enough to fill the smaller queue several times over.
-const SEGMENT_MESSAGES_MAX: usize = 48;
+const SEGMENT_MESSAGES_MAX: usize = 20;
 
 const ROOMS: usize = 2;
 const CLIENTS: usize = 6;
@@ -211,7 +212,12 @@ impl World {
         }
     }
 
-    fn seen(&self, socket: &Socket, is_open: bool, notices: &mut Notices) -> Option<Seen> {
+    fn seen<'s>(
+        &self,
+        socket: &'s Socket,
+        is_open: bool,
+        notices: &mut Notices<'s>,
+    ) -> Option<Seen> {
         let client = self.clients.get(&socket.serial)?;
         let stream = stream::read(&socket.stream, is_open)?;
         let is_closing = stream.frames.last().is_some_and(|(opcode, _)| *opcode == CLOSE);
@@ -222,13 +228,35 @@ impl World {
             is_current: is_open && !is_closing && stream.status == 101,
             messages: Vec::new(),
         };
-        stream.frames.iter().for_each(|frame| seen.take(frame, notices));
+        stream.frames.iter().for_each(|&frame| seen.take(frame, notices));
         Some(seen)
     }
 }
 
 /// What the house has said, read once for all who got it: most of the work of a run.
-type Notices = HashMap<Vec<u8>, Notice>;
+type Notices<'s> = HashMap<&'s [u8], Notice>;
+
+/// What the house says, as far as it is looked at.
+#[derive(Deserialize)]
+struct Envelope<'e> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'e, str>,
+    #[serde(borrow)]
+    payload: Payload<'e>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Payload<'e> {
+    #[serde(borrow)]
+    username: Cow<'e, str>,
+    #[serde(borrow)]
+    message: Cow<'e, str>,
+    #[serde(borrow)]
+    text: Cow<'e, str>,
+    #[serde(borrow, rename = "ref")]
+    reference: Cow<'e, str>,
+}
 
 /// What a notice tells, as far as it matters who gets it.
 #[derive(Clone, Copy)]
@@ -243,17 +271,14 @@ impl Notice {
     /// Clients that make noise can say things that are not from [`World::say`]; those tell
     /// nothing.
     fn read(json: &[u8]) -> Self {
-        let value: Value = serde_json::from_slice(json).expect("a notice is JSON");
-        let payload = &value["payload"];
-        let text = |name: &str| payload[name].as_str().unwrap_or_default();
+        let Envelope { kind, payload } = serde_json::from_slice(json).expect("an envelope");
         let mut said = None;
-        if value["type"] == "chatMessage" {
-            let message = payload["message"].as_str().expect("a message");
-            said = numbers(message, "m-");
+        if kind == "chatMessage" {
+            said = numbers(&payload.message, "m-");
             let name = said.map(|(serial, _)| format!("u{serial}"));
-            assert!(name.is_none_or(|name| name == text("username")), "{value} under another name");
+            assert!(name.is_none_or(|name| name == payload.username), "under another name");
         }
-        let is_for = numbers(text("ref"), "ref-").or(numbers(text("text"), "private-"));
+        let is_for = numbers(&payload.reference, "ref-").or(numbers(&payload.text, "private-"));
         Self { is_for: is_for.map(|(serial, _)| serial), said }
     }
 }
@@ -283,15 +308,14 @@ struct Seen {
 }
 
 impl Seen {
-    fn take(&mut self, (opcode, payload): &Frame, notices: &mut Notices) {
-        match *opcode {
+    fn take<'s>(&mut self, (opcode, payload): Frame<'s>, notices: &mut Notices<'s>) {
+        match opcode {
             PONG => {
                 let is_own = payload == mark(self.serial).as_bytes();
                 assert!(is_own || self.makes_noise, "the Pong of another");
             }
             TEXT => {
-                let read = |json: &Vec<u8>| Notice::read(json);
-                let notice = *notices.entry(payload.clone()).or_insert_with_key(read);
+                let notice = *notices.entry(payload).or_insert_with_key(|json| Notice::read(json));
                 let is_due = notice.is_for.is_none_or(|serial| serial == self.serial);
                 assert!(is_due, "client {} got what is for {:?}", self.serial, notice.is_for);
                 self.messages.extend(notice.said);

@@ -106,12 +106,15 @@ impl<T> Column<T> {
         self.len == 0
     }
 
-    /// All peers and their values, by slot.
+    /// All peers and their values, by slot. Work: a look at each place up to the last that is
+    /// taken.
     pub fn iter(&self) -> impl Iterator<Item = (PeerId, &T)> {
-        (0..).zip(self.blocks.iter().flatten()).filter_map(|(slot, place)| {
+        let places = (0..).zip(self.blocks.iter().flatten());
+        let values = places.filter_map(|(slot, place)| {
             let (generation, value) = place.as_ref()?;
             Some((PeerId::new(slot, *generation), value))
-        })
+        });
+        values.take(self.len)
     }
 }
 

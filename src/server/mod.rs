@@ -364,12 +364,12 @@ impl Server {
                 ended.count(ending);
             }
         }
-        for (ending, count) in ended.iter() {
+        for ((ending, count), (_, left)) in ended.iter().zip(left.iter()) {
             let begun = match ending {
                 Ending::Unused | Ending::GaveWay => count,
                 Ending::Served => served,
                 Ending::Refused => refused.sum(),
-                _ => left.of(ending),
+                _ => left,
             };
             assert_eq!(count, begun, "an ending stays as it is: {ending}");
         }
