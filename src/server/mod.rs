@@ -7,12 +7,15 @@
 //! sleep until [`Server::poll_timeout`] or until something happens.
 
 mod counters;
+mod deadlines;
+mod departure;
 mod echo;
 mod ending;
 mod entrance;
 mod guests;
 mod histogram;
 mod http;
+mod messages;
 mod metrics;
 mod origin;
 mod peer;
@@ -30,19 +33,13 @@ pub use origin::Origins;
 
 use crate::clock::Now;
 use crate::hub::{Column, Hub, PeerId};
-use crate::limits::{
-    CLOSE_MS_MAX, DRAIN_MS_MAX, ERROR_BYTES_MAX, KEEPALIVE_SLICES, LINE_PEERS_KEPT, Limits,
-    REFUSALS_MAX, REQUEST_MS_MAX,
-};
-use crate::wire::envelope::{self, Command, Dialect, Rejection};
-use crate::wire::frame::{CloseCode, Event, Frame};
-use crate::wire::response::Refusal;
+use crate::limits::{DRAIN_MS_MAX, LINE_PEERS_KEPT, Limits, REFUSALS_MAX, REQUEST_MS_MAX};
+use crate::wire::frame::{CloseCode, Frame};
 use crate::wire::take;
 use guests::Guests;
 use http::Pages;
 use metrics::Metrics;
 use peer::{Peer, Phase, take_request};
-use rate::Verdict;
 use timers::{Deadline, Timers};
 
 /// What the reactor is to do next.
@@ -331,8 +328,7 @@ impl Server {
     /// Panics where the parts do not agree. Work: everything; for tests.
     pub fn check_invariants(&self) {
         self.hub.check_invariants();
-        let open =
-            self.peers.iter().filter(|(_, peer)| matches!(peer.phase, Phase::Open(_))).count();
+        let open = self.peers.iter().filter(|(_, peer)| peer.is_open()).count();
         assert_eq!(open, self.members as usize, "members are counted");
         self.check_counters();
         let timed = self.peers.iter().filter(|(_, peer)| peer.deadline != Deadline::default());
@@ -376,167 +372,6 @@ impl Server {
         let Counters { texts, messages, typing, rejected, .. } = self.counters();
         let answered = messages + typing + rejected.sum() + left.of(Ending::OverRate);
         assert_eq!(texts, answered, "each text has one outcome");
-    }
-
-    fn set_deadline(&mut self, id: PeerId, at: Option<u64>) {
-        if let Some(peer) = self.peers.get_mut(id) {
-            self.timers.set(id, &mut peer.deadline, at);
-        }
-    }
-
-    fn handle_event(&mut self, id: PeerId, event: Event<'_>, now: Now) {
-        match event {
-            Event::Text(text) if self.is_echo => self.echo_text(id, &text),
-            Event::Binary(bytes) if self.is_echo => self.echo_binary(id, &bytes),
-            Event::Text(text) => self.handle_text(id, &text, now),
-            Event::Binary(_) => {
-                self.dismiss(id, CloseCode::Unsupported, "only text messages are understood", now);
-            }
-            Event::Ping(payload) => {
-                self.counters.pings += 1;
-                self.hub.outboxes.set_pong(id, Frame::pong(&payload));
-            }
-            Event::Pong(_) => self.counters.pongs += 1,
-            Event::Close(code) => {
-                let answer =
-                    code.map_or_else(Frame::close_without_code, |code| Frame::close(code, ""));
-                self.leave(id, Ending::Left, Some(answer), now);
-            }
-        }
-    }
-
-    fn handle_text(&mut self, id: PeerId, text: &str, now: Now) {
-        let Some(Peer { phase: Phase::Open(open), .. }) = self.peers.get_mut(id) else { return };
-        let Some(dialect) = self.hub.dialect(id) else { return };
-        self.counters.texts += 1;
-        match open.bucket.get_or_insert_default().draw(now.mono_ms, &self.limits) {
-            Verdict::Within => {}
-            Verdict::Over => {
-                let rate = self.limits.rate_per_second;
-                let why = format!("too fast: the limit is {rate} messages a second");
-                return self.reject(id, "tooFast", &why, text, dialect);
-            }
-            Verdict::TooLong => {
-                return self.dismiss(id, CloseCode::Policy, "too fast for too long", now);
-            }
-        }
-        match envelope::parse(text, dialect, &self.limits) {
-            Ok(Command::ChatMessage { message, reference }) => {
-                self.hub.publish(id, &message, reference.as_deref(), now);
-                self.counters.messages += 1;
-            }
-            Ok(Command::Typing) => {
-                self.hub.typing(id, now);
-                self.counters.typing += 1;
-            }
-            Err(error) => self.reject(id, error.code(), &error.to_string(), text, dialect),
-        }
-    }
-
-    /// Tells a member alone why its message, `text`, was not accepted.
-    fn reject(&mut self, id: PeerId, code: &'static str, why: &str, text: &str, dialect: Dialect) {
-        self.counters.rejected.count(code);
-        let reference = match dialect {
-            Dialect::First => None,
-            Dialect::Second => envelope::reference(text),
-        };
-        let why = &why[..why.floor_char_boundary(ERROR_BYTES_MAX)];
-        let rejection = Rejection { code, text: why, reference: reference.as_deref() };
-        self.hub.reject(id, rejection);
-    }
-
-    /// Sends a member away.
-    fn dismiss(&mut self, id: PeerId, code: CloseCode, reason: &str, now: Now) {
-        log::debug!("dismissed peer={id} code={code} reason={reason:?}");
-        self.leave(id, Ending::of(code), Some(Frame::close(code, reason)), now);
-    }
-
-    /// A member lags too far: Close 1013, and nobody else notices. Who has been told another
-    /// reason in the same turn keeps that.
-    fn give_up(&mut self, id: PeerId, now: Now) {
-        if !self.peers.get(id).is_some_and(|peer| matches!(peer.phase, Phase::Open(_))) {
-            return;
-        }
-        log::debug!("dismissed peer={id} code=1013 reason=\"too slow\"");
-        self.hub
-            .outboxes
-            .overflow(id, Frame::close(CloseCode::Again, "too slow; come back when you can read"));
-        self.leave(id, Ending::TooSlow, None, now);
-    }
-
-    /// Takes a member out of its room; the other phases stay as they are.
-    fn leave(&mut self, id: PeerId, ending: Ending, close: Option<Frame>, now: Now) {
-        let Some(peer) = self.peers.get_mut(id) else { return };
-        if !matches!(peer.phase, Phase::Open(_)) {
-            return;
-        }
-        self.hub.leave(id, close, self.drained_by_ms.is_some(), now);
-        self.members -= 1;
-        self.counters.left.count(ending);
-        self.uncount_address(id);
-        self.begin_closing(id, ending, now.mono_ms + CLOSE_MS_MAX);
-    }
-
-    fn begin_closing(&mut self, id: PeerId, ending: Ending, deadline_ms: u64) {
-        if let Some(peer) = self.peers.get_mut(id) {
-            peer.phase = Phase::Closing(ending);
-            self.set_deadline(id, Some(deadline_ms));
-        }
-    }
-
-    /// Forgets a peer that is in no room; its slot is free for another.
-    fn forget(&mut self, id: PeerId) {
-        self.set_deadline(id, None);
-        self.guests.depart(id);
-        let phase = self.peers.remove(id).map(|peer| peer.phase);
-        self.addresses.remove(id);
-        self.hub.outboxes.close(id);
-        self.counters.closed.count(match phase {
-            Some(Phase::Closing(ending)) => ending,
-            _ => Ending::Unused,
-        });
-    }
-
-    fn handle_deadline(&mut self, id: PeerId, now: Now) {
-        let Some(peer) = self.peers.get_mut(id) else { return };
-        match &peer.phase {
-            Phase::Request(head) if !head.is_empty() => {
-                self.refuse(id, &Refusal::new(408, "the request took too long"), now);
-            }
-            Phase::Open(_) => {
-                // Where the process was stopped nobody was asked, and what came in is yet to be
-                // read: that time was not the peer's silence.
-                peer.heard_ms += peer.deadline.late_ms(now.mono_ms);
-                let heard_ms = peer.heard_ms;
-                self.keep_alive(id, heard_ms, now);
-            }
-            // A connection that was opened and never used wants no answer.
-            Phase::Request(_) | Phase::Closing(_) => self.handle_closed(id, now),
-        }
-    }
-
-    /// Pings a silent member, or drops one that has been silent for too long.
-    fn keep_alive(&mut self, id: PeerId, heard_ms: u64, now: Now) {
-        let (ping_ms, silence_ms_max) = (self.limits.ping_ms, self.limits.silence_ms_max());
-        let silent_ms = now.mono_ms.saturating_sub(heard_ms);
-        if silent_ms >= silence_ms_max {
-            log::debug!("dropped peer={id} reason=silent silent_ms={silent_ms}");
-            self.leave(id, Ending::Silent, None, now);
-            self.handle_closed(id, now);
-        } else if silent_ms >= ping_ms {
-            self.hub.outboxes.push_whole(id, Frame::ping().into_bytes());
-            self.counters.pinged += 1;
-            self.set_keepalive(id, now.mono_ms, ping_ms.min(silence_ms_max - silent_ms));
-        } else {
-            self.set_keepalive(id, heard_ms, ping_ms);
-        }
-    }
-
-    /// Looks at a member again `after_ms` from `from_ms`, or a little later together with others.
-    fn set_keepalive(&mut self, id: PeerId, from_ms: u64, after_ms: u64) {
-        let slice = (self.limits.ping_ms / KEEPALIVE_SLICES).max(1);
-        let at = (from_ms + after_ms).next_multiple_of(slice);
-        self.set_deadline(id, (self.limits.ping_ms > 0).then_some(at));
     }
 }
 

@@ -18,6 +18,13 @@ pub(super) struct Peer {
     pub(super) deadline: Deadline,
 }
 
+impl Peer {
+    /// Whether it is a member.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open(_))
+    }
+}
+
 /// Where a connection is in its life; it only ever goes forward.
 #[derive(Debug)]
 pub(super) enum Phase {
