@@ -199,6 +199,18 @@ fn what_a_slow_reader_misses_is_counted() {
 }
 
 #[test]
+fn what_a_laggard_would_have_been_told_alone_is_counted() {
+    let mut house = House::new(limits());
+    let [a, b, _] = three(&mut house);
+    (0..256).for_each(|_| house.send(a, &chat("Hello!")));
+    // Its own message is one too many, and then comes what is wrong with the next.
+    house.send(b, &[chat("Hello!"), masked(0x81, b"?")].concat());
+    let frames = house.server.counters().frames;
+    assert_eq!((frames.too_slow, frames.gone, frames.spared), (258, 0, 0));
+    assert_eq!(frames.sent + frames.dropped(), frames.expected);
+}
+
+#[test]
 fn what_was_for_somebody_who_is_gone_is_counted() {
     let mut house = House::new(limits());
     let [a, b, _] = three(&mut house);

@@ -401,7 +401,9 @@ fn who_is_silent_is_pinged_and_then_dropped() {
     let silent_ms = ms_until_dropped(&mut house);
     let most_ms = 6400 * 5 / 2 + slice;
     assert!((6400 * 5 / 2..=most_ms).contains(&silent_ms), "a pong is a sign of life: {silent_ms}");
-    assert_eq!(house.server.counters().left.of(Ending::Silent), 1);
+    let counters = house.server.counters();
+    assert_eq!(counters.left.of(Ending::Silent), 1);
+    assert_eq!(counters.pinged, 3, "once before the pong, and twice after it");
 }
 
 /// Wakes the server whenever it wants to be woken, until nobody is there; how long that takes.

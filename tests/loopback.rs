@@ -387,6 +387,11 @@ fn when_descriptors_run_out_it_neither_spins_nor_goes_deaf() {
     assert_eq!(status, *b"HTTP/1.1 101");
     let (cpu, _) = program.used_during(Duration::from_secs(1));
     assert!(cpu <= CPU_ASLEEP_MAX, "{cpu:?} in a second");
+    let metrics = program.ask("GET /metrics HTTP/1.1\r\nHost: box\r\n\r\n");
+    let name = r#"hallway_turned_away_total{want="descriptor"} "#;
+    let told = metrics.lines().find_map(|line| line.strip_prefix(name));
+    let told: u32 = told.and_then(|told| told.parse().ok()).expect("a number");
+    assert!(told >= 20, "{told} were turned away");
 }
 
 #[test]
