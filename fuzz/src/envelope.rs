@@ -3,7 +3,7 @@
 use hallway::limits::{JSON_BYTES_PER_TEXT_BYTE, Limits, REFERENCE_BYTES_MAX};
 use hallway::wire::envelope::{
     self, Announced, Command, Dialect, EnvelopeError, Notice, Rejection, Said, Terms, Welcome,
-    parse, reference, write_with_reference,
+    parse, read_said, reference, write_with_reference,
 };
 use hallway::wire::name::{clean, is_invisible};
 use serde_json::{Value, from_slice, from_str, json};
@@ -171,6 +171,8 @@ fn check_notices(text: &str) {
         let value: Value = from_slice(&plain).expect("what we write is JSON");
         assert_eq!(value["type"], "chatMessage");
         assert_eq!(value["payload"]["message"], text);
+        let read = read_said(&plain);
+        assert_eq!((&*read.username, &*read.message), (said.username, text));
     }
     let mut echo = Vec::new();
     write_with_reference(&plain, text, &mut echo);
