@@ -228,7 +228,7 @@ impl World {
             is_current: is_open && !is_closing && stream.status == 101,
             messages: Vec::new(),
         };
-        stream.frames.iter().for_each(|&frame| seen.take(frame, notices));
+        stream.frames.iter().for_each(|&frame| seen.take(frame, notices, &self.clients));
         Some(seen)
     }
 }
@@ -268,16 +268,21 @@ struct Notice {
 }
 
 impl Notice {
-    /// Clients that make noise can say things that are not from [`World::say`]; those tell
-    /// nothing.
-    fn read(json: &[u8]) -> Self {
+    /// Clients that make noise can say things that are not from [`World::say`], even what another
+    /// would say; those tell nothing.
+    fn read(json: &[u8], clients: &BTreeMap<usize, Client>) -> Self {
         let Envelope { kind, payload } = serde_json::from_slice(json).expect("an envelope");
-        let mut said = None;
-        if kind == "chatMessage" {
-            said = numbers(&payload.message, "m-");
-            let name = said.map(|(serial, _)| format!("u{serial}"));
-            assert!(name.is_none_or(|name| name == payload.username), "under another name");
-        }
+        let makes_noise = || {
+            let serial = payload.username.strip_prefix('u').and_then(|serial| serial.parse().ok());
+            serial.and_then(|serial: usize| clients.get(&serial)).is_some_and(|it| it.makes_noise)
+        };
+        let is_own = |&(serial, _): &(usize, usize)| {
+            let is_own = payload.username == format!("u{serial}");
+            assert!(is_own || makes_noise(), "under another name");
+            is_own
+        };
+        let said = (kind == "chatMessage").then(|| numbers(&payload.message, "m-")).flatten();
+        let said = said.filter(is_own);
         let is_for = numbers(&payload.reference, "ref-").or(numbers(&payload.text, "private-"));
         Self { is_for: is_for.map(|(serial, _)| serial), said }
     }
@@ -308,14 +313,20 @@ struct Seen {
 }
 
 impl Seen {
-    fn take<'s>(&mut self, (opcode, payload): Frame<'s>, notices: &mut Notices<'s>) {
+    fn take<'s>(
+        &mut self,
+        (opcode, payload): Frame<'s>,
+        notices: &mut Notices<'s>,
+        clients: &BTreeMap<usize, Client>,
+    ) {
         match opcode {
             PONG => {
                 let is_own = payload == mark(self.serial).as_bytes();
                 assert!(is_own || self.makes_noise, "the Pong of another");
             }
             TEXT => {
-                let notice = *notices.entry(payload).or_insert_with_key(|json| Notice::read(json));
+                let read = |json: &&[u8]| Notice::read(json, clients);
+                let notice = *notices.entry(payload).or_insert_with_key(read);
                 // What is wrong with noise is told with words of the noise, whatever they are.
                 let is_due =
                     self.makes_noise || notice.is_for.is_none_or(|serial| serial == self.serial);
