@@ -15,7 +15,7 @@ use crate::stream::{self, CLOSE, Frame, PONG, TEXT};
 /// Bytes of input beyond which a run says nothing new.
 const INPUT_BYTES_MAX: usize = 1024;
 
-/// Messages in one segment; enough to fill the smaller queue several times over.
+/// Messages in one segment; enough to fill the smaller queue twice over.
 const SEGMENT_MESSAGES_MAX: usize = 20;
 
 const ROOMS: usize = 2;
