@@ -158,24 +158,6 @@ pub const SCRATCH_BYTES_KEPT: usize = 16 * 1024;
 /// Peers that a line of them keeps room for between turns; a burst's excess is given back.
 pub const LINE_PEERS_KEPT: usize = 1024;
 
-/// Peers whose values lie side by side: a few kilobytes, so that the last block's empty places
-/// weigh nothing among ten thousand peers and little in a house of ten.
-pub const COLUMN_BLOCK_PLACES: usize = 64;
-
-/// How many places a list of peers grows by when `len` are taken: an eighth instead of doubling,
-/// so that ten thousand idle peers do not pay for six thousand that are not there. Any fixed part
-/// keeps growth amortised; small lists double.
-pub const fn column_growth(len: usize) -> usize {
-    const SMALL: usize = 16;
-    if len < SMALL {
-        len + 1
-    } else if len < SMALL * 8 {
-        SMALL
-    } else {
-        len / 8
-    }
-}
-
 /// Frames that one event can add to a turn, beyond which the turn is full and goes out: a join,
 /// a leave, a count and a message.
 pub const TURN_FRAMES_SPARE: u32 = 4;

@@ -1,11 +1,13 @@
-//! One half of every peer, kept by slot.
+//! Peers, and values that are kept for each of them.
 
-use crate::limits::COLUMN_BLOCK_PLACES;
+/// Slots in one block of a [`PeerMap`]: a few kilobytes, so that the empty slots of the last block
+/// cost nothing among ten thousand peers, and little among ten.
+const BLOCK_SLOTS: usize = 64;
 
 /// Which peer: a slot, and which of the peers that have had it.
 ///
-/// Slots are those of the reactor's slab and are used again; the generation tells a peer from
-/// the ones before it, so that whatever still names an earlier one finds nobody.
+/// Slots are those of the reactor's slab and are reused. The generation tells a peer from the
+/// ones before it, so that the id of an earlier one finds nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PeerId {
     slot: u32,
@@ -37,39 +39,39 @@ impl std::fmt::Display for PeerId {
 
 /// A value for each peer, found by its slot in constant time.
 ///
-/// Its places come in blocks, so nothing is moved when another peer comes, and the peers that are
-/// there do not pay for a list that has grown by more than it needs.
+/// Memory comes in blocks. So no value is moved when another peer comes, and no memory is taken
+/// for peers that may never come, as by a `Vec` that doubles.
 #[derive(Debug)]
-pub struct Column<T> {
+pub struct PeerMap<T> {
     blocks: Vec<Block<T>>,
     len: usize,
 }
 
-/// The values of [`COLUMN_BLOCK_PLACES`] slots in a row, each with its peer's generation.
+/// The values of [`BLOCK_SLOTS`] slots in a row, each with its peer's generation.
 type Block<T> = Box<[Option<(u32, T)>]>;
 
-impl<T> Default for Column<T> {
+impl<T> Default for PeerMap<T> {
     fn default() -> Self {
         Self { blocks: Vec::new(), len: 0 }
     }
 }
 
-impl<T> Column<T> {
-    /// Puts `value` in the peer's slot, in place of whatever an earlier peer has left there.
+impl<T> PeerMap<T> {
+    /// Puts `value` in the peer's slot. What an earlier peer has left there is dropped.
     pub fn insert(&mut self, id: PeerId, value: T) {
-        let (block, place) = split(id);
+        let (block, slot) = split(id);
         if block >= self.blocks.len() {
-            self.blocks.resize_with(block + 1, || (0..COLUMN_BLOCK_PLACES).map(|_| None).collect());
+            self.blocks.resize_with(block + 1, || (0..BLOCK_SLOTS).map(|_| None).collect());
         }
-        if self.blocks[block][place].replace((id.generation, value)).is_none() {
+        if self.blocks[block][slot].replace((id.generation, value)).is_none() {
             self.len += 1;
         }
     }
 
     /// The value of this very peer.
     pub fn get(&self, id: PeerId) -> Option<&T> {
-        let (block, place) = split(id);
-        match self.blocks.get(block)?.get(place) {
+        let (block, slot) = split(id);
+        match self.blocks.get(block)?.get(slot) {
             Some(Some((generation, value))) if *generation == id.generation => Some(value),
             _ => None,
         }
@@ -77,8 +79,8 @@ impl<T> Column<T> {
 
     /// The value of this very peer, to change.
     pub fn get_mut(&mut self, id: PeerId) -> Option<&mut T> {
-        let (block, place) = split(id);
-        match self.blocks.get_mut(block)?.get_mut(place) {
+        let (block, slot) = split(id);
+        match self.blocks.get_mut(block)?.get_mut(slot) {
             Some(Some((generation, value))) if *generation == id.generation => Some(value),
             _ => None,
         }
@@ -87,8 +89,8 @@ impl<T> Column<T> {
     /// Takes the value of this very peer out. The memory of trailing empty blocks is given back.
     pub fn remove(&mut self, id: PeerId) -> Option<T> {
         self.get(id)?;
-        let (block, place) = split(id);
-        let (_, value) = self.blocks[block][place].take()?;
+        let (block, slot) = split(id);
+        let (_, value) = self.blocks[block][slot].take()?;
         self.len -= 1;
         while self.blocks.last().is_some_and(|block| block.iter().all(Option::is_none)) {
             self.blocks.pop();
@@ -106,21 +108,35 @@ impl<T> Column<T> {
         self.len == 0
     }
 
-    /// All peers and their values, by slot. Work: a look at each place up to the last that is
+    /// All peers and their values, by slot. Work: a look at each slot up to the last that is
     /// taken.
     pub fn iter(&self) -> impl Iterator<Item = (PeerId, &T)> {
-        let places = (0..).zip(self.blocks.iter().flatten());
-        let values = places.filter_map(|(slot, place)| {
-            let (generation, value) = place.as_ref()?;
+        let slots = (0..).zip(self.blocks.iter().flatten());
+        let values = slots.filter_map(|(slot, entry)| {
+            let (generation, value) = entry.as_ref()?;
             Some((PeerId::new(slot, *generation), value))
         });
         values.take(self.len)
     }
 }
 
-/// In which block a peer's value is, and at which place of it.
+/// In which block a peer's value is, and in which of the block's slots.
 fn split(id: PeerId) -> (usize, usize) {
-    (id.slot() / COLUMN_BLOCK_PLACES, id.slot() % COLUMN_BLOCK_PLACES)
+    (id.slot() / BLOCK_SLOTS, id.slot() % BLOCK_SLOTS)
+}
+
+/// How much capacity a list of peers gains when it is full with `len`: an eighth instead of
+/// doubling, so that ten thousand idle peers do not pay for six thousand that are not there. Any
+/// fixed fraction keeps growth amortised; small lists double.
+pub(crate) fn growth(len: usize) -> usize {
+    const SMALL: usize = 16;
+    if len < SMALL {
+        len + 1
+    } else if len < SMALL * 8 {
+        SMALL
+    } else {
+        len / 8
+    }
 }
 
 #[cfg(test)]
@@ -130,30 +146,30 @@ mod tests {
     #[test]
     fn an_earlier_peer_of_the_slot_finds_nobody() {
         let (first, second) = (PeerId::new(3, 1), PeerId::new(3, 2));
-        let mut column = Column::default();
-        column.insert(first, "first");
-        assert_eq!(column.remove(first), Some("first"));
-        column.insert(second, "second");
-        assert_eq!(column.get(first), None);
-        assert_eq!(column.get_mut(first), None);
-        assert_eq!(column.remove(first), None);
-        assert_eq!(column.get(second), Some(&"second"));
-        assert_eq!(column.len(), 1);
+        let mut map = PeerMap::default();
+        map.insert(first, "first");
+        assert_eq!(map.remove(first), Some("first"));
+        map.insert(second, "second");
+        assert_eq!(map.get(first), None);
+        assert_eq!(map.get_mut(first), None);
+        assert_eq!(map.remove(first), None);
+        assert_eq!(map.get(second), Some(&"second"));
+        assert_eq!(map.len(), 1);
     }
 
     #[test]
-    fn a_place_costs_no_other_and_its_memory_comes_back() {
+    fn memory_comes_in_blocks_and_is_given_back() {
         let ids: Vec<_> = (0..1_000).map(|slot| PeerId::new(slot, slot)).collect();
-        let mut column = Column::default();
+        let mut map = PeerMap::default();
         for &id in &ids {
-            column.insert(id, id);
+            map.insert(id, id);
         }
-        assert_eq!(column.blocks.len(), 1_000_usize.div_ceil(COLUMN_BLOCK_PLACES));
-        assert!(column.iter().eq(ids.iter().map(|&id| (id, column.get(id).unwrap()))));
+        assert_eq!(map.blocks.len(), 1_000_usize.div_ceil(BLOCK_SLOTS));
+        assert!(map.iter().eq(ids.iter().map(|&id| (id, map.get(id).unwrap()))));
         let (last, others) = ids.split_last().unwrap();
-        others.iter().for_each(|&id| assert_eq!(column.remove(id), Some(id)));
-        assert_eq!((column.len(), column.get(*last)), (1, Some(last)));
-        column.remove(*last);
-        assert!(column.is_empty() && column.blocks.is_empty());
+        others.iter().for_each(|&id| assert_eq!(map.remove(id), Some(id)));
+        assert_eq!((map.len(), map.get(*last)), (1, Some(last)));
+        map.remove(*last);
+        assert!(map.is_empty() && map.blocks.is_empty());
     }
 }
