@@ -1,316 +1,198 @@
-//! A request head → what it asks for, or the refusal to send.
+//! A request head → its method, target and header fields, or the refusal to send.
 //!
-//! The checks of RFC 6455, section 4.2.1, each with its own answer. httparse splits the head into
-//! lines; tungstenite derives the accept key.
+//! httparse splits the head into its parts. All of them borrow from it.
 
-use form_urlencoded::parse as parse_query;
-use httparse::{EMPTY_HEADER, Error, Header, Status};
-use tungstenite::handshake::derive_accept_key;
+use std::borrow::Cow;
+use std::mem::MaybeUninit;
 
-use super::envelope::Dialect;
-use super::response::Refusal;
+use httparse::{Error, Header, Status};
+
+use super::Response;
 use crate::limits::{REQUEST_BYTES_MAX, REQUEST_HEADERS_MAX};
 
-/// Where the WebSocket is.
-pub const CHAT_PATH: &str = "/chat";
+/// Bytes that are searched for a line feed at once.
+const SEARCH_BYTES: usize = 16;
 
-/// The one version of the protocol (RFC 6455, section 4.1).
-const WEBSOCKET_VERSION: &[u8] = b"13";
-
-/// Characters of a `Sec-WebSocket-Key`: 16 bytes in base64 with its padding.
-const KEY_CHARS: usize = 24;
-
-/// What a request asks for.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Request {
-    /// To speak WebSocket: a complete and correct handshake, wherever.
-    Upgrade(Upgrade),
-    /// What a handshake with this query would get: a GET of [`CHAT_PATH`] that asks for no
-    /// upgrade. Browsers do not tell a page why its handshake was refused; this tells it.
-    Knock(Query),
-    /// To read something else.
-    Get(Get),
-    /// A method that nothing here answers, on a path that may not even exist.
-    Other {
-        /// The path of the target, without its query.
-        path: String,
-    },
+/// The head of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request<'h> {
+    /// The method, in the case that it was sent in.
+    pub method: &'h str,
+    /// The path of the target as it was sent: not percent-decoded.
+    pub path: &'h str,
+    /// The query of the target as it was sent, empty where there is none; see [`query_pairs`].
+    pub query: &'h str,
+    /// The minor version of HTTP/1: 0 or 1.
+    pub minor_version: u8,
+    fields: Vec<Header<'h>>,
 }
 
-/// A GET or HEAD.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Get {
-    /// The path of the target, without its query.
-    pub path: String,
-    /// Whether only the head of the answer is wanted.
-    pub head_only: bool,
-    /// Whether the answer may be compressed by gzip.
-    pub accepts_gzip: bool,
-    /// The validators of what the client has already, as they were sent.
-    pub if_none_match: Option<String>,
+impl<'h> Request<'h> {
+    /// Whether only the head of the response is wanted.
+    pub fn is_head(&self) -> bool {
+        self.method == "HEAD"
+    }
+
+    /// The values of all fields of this name, without the white space around them.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &'h [u8]> {
+        let named = self.fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
+        named.map(|field| field.value.trim_ascii())
+    }
+
+    /// The value of the first field of this name.
+    pub fn value(&self, name: &str) -> Option<&'h [u8]> {
+        self.values(name).next()
+    }
+
+    /// The value of a field that must be there exactly once.
+    ///
+    /// # Errors
+    /// A 400 that says whether it is missing, empty or there twice.
+    pub fn single(&self, name: &str) -> Result<&'h [u8], Response> {
+        let mut values = self.values(name);
+        match (values.next(), values.next()) {
+            (Some(value), None) if !value.is_empty() => Ok(value),
+            (Some(_), None) => Err(Response::text(400, format!("{name} is empty"))),
+            (None, _) => Err(Response::text(400, format!("{name} is missing"))),
+            (Some(_), Some(_)) => Err(Response::text(400, format!("{name} is there twice"))),
+        }
+    }
+
+    /// The items of all comma-separated lists of this name (RFC 9110, section 5.6.1), without the
+    /// white space around them. Empty items are not left out.
+    pub fn items(&self, name: &str) -> impl Iterator<Item = &'h [u8]> {
+        self.values(name).flat_map(|value| split(value, b','))
+    }
+
+    /// Whether `token` is an item of this comma-separated list, in any case.
+    pub fn has_token(&self, name: &str, token: &str) -> bool {
+        let is_token = |item: &[u8]| item.eq_ignore_ascii_case(token.as_bytes());
+        // Most of these lists have one item.
+        self.values(name).any(|value| is_token(value) || split(value, b',').any(is_token))
+    }
+
+    /// Whether gzip is listed in `Accept-Encoding`, unless as `gzip;q=0`. Other weights do not
+    /// matter: the choice is between a file and the same file compressed.
+    pub fn accepts_gzip(&self) -> bool {
+        self.items("Accept-Encoding").any(|item| {
+            let mut parts = split(item, b';');
+            let is_gzip = parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case(b"gzip"));
+            let is_zero =
+                |weight: &[u8]| matches!(weight, b"q=0" | b"q=0.0" | b"q=0.00" | b"q=0.000");
+            is_gzip && !parts.any(is_zero)
+        })
+    }
+
+    /// Whether a body follows the head (RFC 9112, section 6).
+    pub fn announces_body(&self) -> bool {
+        self.value("Transfer-Encoding").is_some()
+            || self.values("Content-Length").any(|value| value != b"0")
+    }
 }
 
-/// A WebSocket handshake that passed every check.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Upgrade {
-    /// The path of the target, without its query.
-    pub path: String,
-    /// The value of `Sec-WebSocket-Accept`.
-    pub accept: String,
-    /// How the client wants to speak.
-    pub dialect: Dialect,
-    /// What the client asks for.
-    pub query: Query,
-    /// The server as the client calls it.
-    pub host: String,
-    /// The page that the client is, where it is a browser (RFC 6454).
-    pub origin: Option<String>,
-}
-
-/// The query parameters of `/chat`, percent-decoded, the first of each; empty where absent.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Query {
-    /// The name that is asked for.
-    pub username: String,
-    /// The room that is asked for.
-    pub room: String,
-    /// The id of the last message seen before.
-    pub since: Option<String>,
-    /// The epoch that `since` belongs to.
-    pub epoch: Option<String>,
-}
-
-/// The length of the head at the start of `bytes`, its blank line included, or `None` as long as
-/// that is missing.
+/// The length of the head at the start of `bytes`, including its blank line, or `None` while the
+/// blank line is missing.
 ///
-/// Looks at the bytes from `from` on, with as many before it as a blank line may begin in; so a
-/// head that is dripped costs each byte once, not once for each byte after it. Bare line feeds
-/// end lines as well (RFC 9112, section 2.2).
+/// Looks at the bytes from `from` on, and at the few before it in which a blank line may begin.
+/// So the work for a head that arrives byte by byte is linear. Bare line feeds end lines as well
+/// (RFC 9112, section 2.2).
 ///
 /// # Errors
-/// What can't become a request: too long, or a first byte that begins no method, like that of a
+/// What cannot become a request: too long, or a first byte that begins no method, like that of a
 /// TLS hello.
-pub fn head_len(bytes: &[u8], from: usize) -> Result<Option<usize>, Refusal> {
+pub fn head_len(bytes: &[u8], from: usize) -> Result<Option<usize>, Response> {
     if bytes.first().is_some_and(|first| !first.is_ascii_alphabetic()) {
-        return Err(Refusal::new(
+        return Err(Response::text(
             400,
             "not an HTTP request; this port speaks plain HTTP and WebSocket",
         ));
     }
-    let end = (from..bytes.len()).find(|&at| {
-        bytes[at] == b'\n' && (bytes[..at].ends_with(b"\n") || bytes[..at].ends_with(b"\n\r"))
-    });
-    match end {
+    match blank_line(bytes, from) {
         Some(last) if last < REQUEST_BYTES_MAX => Ok(Some(last + 1)),
         None if bytes.len() < REQUEST_BYTES_MAX => Ok(None),
-        _ => Err(Refusal::new(431, format!("request head is over {REQUEST_BYTES_MAX} bytes"))),
+        _ => Err(Response::text(431, format!("request head is over {REQUEST_BYTES_MAX} bytes"))),
     }
+}
+
+/// The index of the line feed that ends a blank line, from `from` on.
+fn blank_line(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    loop {
+        at += line_feed(bytes.get(at..)?)?;
+        if bytes[..at].ends_with(b"\n") || bytes[..at].ends_with(b"\n\r") {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
+/// The index of the first line feed. Most blocks have none, and the compiler makes vector
+/// instructions of the loop over a block.
+fn line_feed(bytes: &[u8]) -> Option<usize> {
+    let is_in = |block: &[u8]| block.iter().fold(false, |found, &byte| found | (byte == b'\n'));
+    let blocks = bytes.as_chunks::<SEARCH_BYTES>().0.iter();
+    let start = SEARCH_BYTES * blocks.take_while(|block| !is_in(&block[..])).count();
+    bytes[start..].iter().position(|&byte| byte == b'\n').map(|at| start + at)
 }
 
 /// Reads a whole request head, as [`head_len`] has measured it. Work: linear in the head.
 ///
 /// # Errors
-/// The answer to send instead of what was asked for.
-pub fn parse(head: &[u8]) -> Result<Request, Refusal> {
-    let mut headers = [EMPTY_HEADER; REQUEST_HEADERS_MAX];
-    let mut request = httparse::Request::new(&mut headers);
-    match request.parse(head) {
+/// The response to a head that is not one of HTTP/1, or that has too many fields.
+pub fn parse(head: &[u8]) -> Result<Request<'_>, Response> {
+    let mut fields = [const { MaybeUninit::uninit() }; REQUEST_HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(head, &mut fields) {
         Ok(Status::Complete(_)) => {}
-        Ok(Status::Partial) => return Err(Refusal::new(400, "request head is cut")),
+        Ok(Status::Partial) => return Err(Response::text(400, "request head is cut")),
         Err(error) => return Err(malformed(error)),
     }
-    let method = request.method.unwrap_or_default();
     let (path, query) = split_target(request.path.unwrap_or_default());
-    let fields = Fields(request.headers);
-    let is_chat = path == CHAT_PATH;
-    if is_chat && method != "GET" {
-        return Err(method_not_allowed("GET"));
-    }
-    if is_chat && !fields.ask_for_upgrade() {
-        return Ok(Request::Knock(read_query(query)));
-    }
-    if is_chat || (method == "GET" && fields.has_token("Upgrade", "websocket")) {
-        return handshake(path, query, request.version, &fields).map(Request::Upgrade);
-    }
-    let path = path.to_owned();
-    if method != "GET" && method != "HEAD" {
-        return Ok(Request::Other { path });
-    }
-    Ok(Request::Get(Get {
+    Ok(Request {
+        method: request.method.unwrap_or_default(),
         path,
-        head_only: method == "HEAD",
-        accepts_gzip: fields.accepts_gzip(),
-        if_none_match: fields.values("If-None-Match").next().map(text),
-    }))
+        query,
+        minor_version: request.version.unwrap_or_default(),
+        fields: request.headers.to_vec(),
+    })
 }
 
-/// The answer to who must ask for an upgrade and does not (RFC 9110, section 15.5.22).
-pub fn upgrade_required() -> Refusal {
-    Refusal::new(426, "this is a WebSocket endpoint; connect with a WebSocket client")
-        .with("Upgrade", "websocket")
+/// The keys and values of a query: percent-decoded, `+` is a space, and U+FFFD replaces what is
+/// not UTF-8.
+pub fn query_pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    form_urlencoded::parse(query.as_bytes())
 }
 
-/// The answer to a method that a path does not know; `allow` lists those that it does.
-pub fn method_not_allowed(allow: &'static str) -> Refusal {
-    Refusal::new(405, format!("method not allowed here; allowed: {allow}")).with("Allow", allow)
+/// The parts of a list, without the white space around them.
+fn split(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    list.split(move |&byte| byte == separator).map(<[u8]>::trim_ascii)
 }
 
-fn malformed(error: Error) -> Refusal {
+fn malformed(error: Error) -> Response {
     match error {
         Error::TooManyHeaders => {
-            Refusal::new(431, format!("request has over {REQUEST_HEADERS_MAX} header fields"))
+            Response::text(431, format!("request has over {REQUEST_HEADERS_MAX} header fields"))
         }
-        Error::Version => Refusal::new(505, "this server speaks HTTP/1.1"),
-        error => Refusal::new(400, format!("not an HTTP request: {error}")),
+        Error::Version => Response::text(505, "this server speaks HTTP/1.1"),
+        error => Response::text(400, format!("not an HTTP request: {error}")),
     }
 }
 
-/// Path and query of a target in origin form or absolute form (RFC 9112, section 3.2).
+/// Path and query of a target in origin form or absolute form (RFC 9112, section 3.2), without
+/// the fragment.
 fn split_target(target: &str) -> (&str, &str) {
-    let origin_form = match target.split_once("://") {
+    let origin_form = if target.starts_with('/') { target } else { without_authority(target) };
+    let without_fragment = origin_form.split('#').next().unwrap_or_default();
+    without_fragment.split_once('?').unwrap_or((without_fragment, ""))
+}
+
+fn without_authority(target: &str) -> &str {
+    match target.split_once("://") {
         Some(("http" | "https" | "ws" | "wss", rest)) => match rest.find(['/', '?']) {
             Some(at) => &rest[at..],
             None => "/",
         },
         _ => target,
-    };
-    let without_fragment = origin_form.split('#').next().unwrap_or_default();
-    without_fragment.split_once('?').unwrap_or((without_fragment, ""))
-}
-
-/// Reads the query: percent-decoded, `+` is a space, what is no UTF-8 replaced.
-fn read_query(query: &str) -> Query {
-    let (mut username, mut room, mut since, mut epoch) = Default::default();
-    for (key, value) in parse_query(query.as_bytes()) {
-        let parameter: &mut Option<String> = match &*key {
-            "username" => &mut username,
-            "room" => &mut room,
-            "since" => &mut since,
-            "epoch" => &mut epoch,
-            _ => continue,
-        };
-        parameter.get_or_insert_with(|| value.into_owned());
-    }
-    Query { username: username.unwrap_or_default(), room: room.unwrap_or_default(), since, epoch }
-}
-
-/// The checks of RFC 6455, section 4.2.1, and what a handshake that passes them all asks for.
-fn handshake(
-    path: &str,
-    query: &str,
-    version: Option<u8>,
-    fields: &Fields<'_>,
-) -> Result<Upgrade, Refusal> {
-    if !fields.ask_for_upgrade() {
-        return Err(upgrade_required());
-    }
-    if version != Some(1) {
-        return Err(Refusal::new(505, "a WebSocket handshake needs HTTP/1.1"));
-    }
-    let host = fields.single("Host")?;
-    if fields.single("Sec-WebSocket-Version")? != WEBSOCKET_VERSION {
-        return Err(Refusal::new(426, "this server speaks WebSocket version 13")
-            .with("Upgrade", "websocket")
-            .with("Sec-WebSocket-Version", "13"));
-    }
-    let key = fields.single("Sec-WebSocket-Key")?;
-    if !is_key(key) {
-        return Err(Refusal::new(400, "Sec-WebSocket-Key is not 16 bytes in base64"));
-    }
-    if fields.announces_body() {
-        return Err(Refusal::new(400, "a WebSocket handshake has no body"));
-    }
-    Ok(Upgrade {
-        path: path.to_owned(),
-        accept: derive_accept_key(key),
-        dialect: fields.dialect(),
-        query: read_query(query),
-        host: text(host),
-        origin: fields.values("Origin").next().map(text),
-    })
-}
-
-fn text(value: &[u8]) -> String {
-    String::from_utf8_lossy(value).into_owned()
-}
-
-/// Whether `key` is the base64 of 16 bytes: 22 characters, the last of which carries two bits
-/// and four zeros, and two of padding.
-fn is_key(key: &[u8]) -> bool {
-    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    match key.strip_suffix(b"==") {
-        Some(chars) => {
-            key.len() == KEY_CHARS
-                && chars.iter().all(is_base64)
-                && chars.last().is_some_and(|last| b"AQgw".contains(last))
-        }
-        None => false,
-    }
-}
-
-/// The header fields of a request.
-struct Fields<'h>(&'h [Header<'h>]);
-
-impl<'h> Fields<'h> {
-    fn ask_for_upgrade(&self) -> bool {
-        self.has_token("Upgrade", "websocket") && self.has_token("Connection", "Upgrade")
-    }
-
-    fn values(&self, name: &'static str) -> impl Iterator<Item = &'h [u8]> {
-        let named = self.0.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
-        named.map(|field| field.value.trim_ascii())
-    }
-
-    /// The value of a field that must be there exactly once.
-    fn single(&self, name: &'static str) -> Result<&'h [u8], Refusal> {
-        let mut values = self.values(name);
-        match (values.next(), values.next()) {
-            (Some(value), None) if !value.is_empty() => Ok(value),
-            (Some(_), None) => Err(Refusal::new(400, format!("{name} is empty"))),
-            (None, _) => Err(Refusal::new(400, format!("{name} is missing"))),
-            (Some(_), Some(_)) => Err(Refusal::new(400, format!("{name} is there twice"))),
-        }
-    }
-
-    /// Whether `token` stands in the comma-separated list of a field, in any case.
-    fn has_token(&self, name: &'static str, token: &str) -> bool {
-        self.values(name)
-            .flat_map(|value| value.split(|&byte| byte == b','))
-            .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
-    }
-
-    /// The dialect of the first subprotocol offered that we know. Tokens are compared as they
-    /// are (RFC 6455, section 4.2.2).
-    fn dialect(&self) -> Dialect {
-        let offered = self
-            .values("Sec-WebSocket-Protocol")
-            .flat_map(|value| value.split(|&byte| byte == b','))
-            .map(<[u8]>::trim_ascii);
-        let known = |token: &[u8]| {
-            let mut all = Dialect::ALL.into_iter();
-            all.find(|dialect| dialect.subprotocol().is_some_and(|name| name.as_bytes() == token))
-        };
-        offered.into_iter().find_map(known).unwrap_or_default()
-    }
-
-    /// Whether gzip is listed in `Accept-Encoding`, unless as `gzip;q=0`; weights are no matter
-    /// between a file and the same file compressed.
-    fn accepts_gzip(&self) -> bool {
-        self.values("Accept-Encoding").flat_map(|value| value.split(|&byte| byte == b',')).any(
-            |item| {
-                let mut parts = item.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-                let is_gzip =
-                    parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case(b"gzip"));
-                is_gzip
-                    && !parts
-                        .any(|weight| matches!(weight, b"q=0" | b"q=0.0" | b"q=0.00" | b"q=0.000"))
-            },
-        )
-    }
-
-    fn announces_body(&self) -> bool {
-        self.values("Transfer-Encoding").next().is_some()
-            || self.values("Content-Length").any(|value| value != b"0")
     }
 }
 
@@ -318,171 +200,95 @@ impl<'h> Fields<'h> {
 mod tests {
     use super::*;
 
-    const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\n\
-        Host: example.com\r\n\
-        Upgrade: websocket\r\n\
-        Connection: keep-alive, Upgrade\r\n\
-        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-        Sec-WebSocket-Version: 13\r\n\r\n";
+    const HEAD: &str = "GET /a?b=c HTTP/1.1\r\nHost: box\r\nAccept:  one ,,TWO\r\n\
+        accept: three\r\nEmpty:\r\n\r\n";
 
+    fn request(head: &str) -> Request<'_> {
+        parse(head.as_bytes()).unwrap_or_else(|refusal| panic!("{head}: {refusal:?}"))
+    }
+
+    /// What a head is refused with.
     fn status(head: &str) -> u16 {
-        match parse(head.as_bytes()) {
-            Ok(Request::Knock(_)) => 426,
-            Ok(_) => 101,
-            Err(refusal) => refusal.status,
-        }
-    }
-
-    fn username(target: &str) -> String {
-        let head = HANDSHAKE.replacen("/chat", target, 1);
-        match parse(head.as_bytes()) {
-            Ok(Request::Upgrade(upgrade)) => upgrade.query.username,
-            other => panic!("{target}: {other:?}"),
-        }
-    }
-
-    fn upgrade(extra: &str, target: &str) -> Upgrade {
-        let head =
-            HANDSHAKE.replacen("/chat", target, 1).replacen("Host:", &format!("{extra}Host:"), 1);
-        match parse(head.as_bytes()) {
-            Ok(Request::Upgrade(upgrade)) => upgrade,
-            other => panic!("{extra} {target}: {other:?}"),
-        }
+        parse(head.as_bytes()).unwrap_err().status
     }
 
     #[test]
-    fn the_handshake_of_the_rfc() {
-        // Section 1.3.
-        let upgrade = Upgrade {
-            path: "/chat".to_owned(),
-            accept: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned(),
-            dialect: Dialect::First,
-            query: Query::default(),
-            host: "example.com".to_owned(),
-            origin: None,
-        };
-        assert_eq!(parse(HANDSHAKE.as_bytes()), Ok(Request::Upgrade(upgrade)));
+    fn a_head_is_split_into_its_parts() {
+        let request = request(HEAD);
+        let Request { method, path, query, minor_version, .. } = request;
+        assert_eq!((method, path, query, minor_version), ("GET", "/a", "b=c", 1));
+        assert_eq!(request.value("HOST"), Some(&b"box"[..]));
+        assert_eq!(request.value("hos"), None);
+        assert!(request.values("Accept").eq([&b"one ,,TWO"[..], b"three"]));
+        assert!(request.items("Accept").eq([&b"one"[..], b"", b"TWO", b"three"]));
+        assert!(request.has_token("Accept", "two") && !request.has_token("Accept", "on"));
     }
 
     #[test]
-    fn each_check_has_its_own_answer() {
-        let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-        for (what, with, expected) in [
-            ("GET", "POST", 405),
-            ("GET", "HEAD", 405),
-            ("HTTP/1.1", "HTTP/1.0", 505),
-            ("HTTP/1.1", "HTTP/2.0", 505),
-            ("Host: example.com\r\n", "", 400),
-            ("Host: example.com\r\n", "Host: a\r\nHost: b\r\n", 400),
-            ("Upgrade: websocket", "Upgrade: h2c, WebSocket", 101),
-            ("Upgrade: websocket\r\n", "", 426),
-            ("Upgrade: websocket", "Upgrade: websockets", 426),
-            ("Connection: keep-alive, Upgrade", "Connection: upgrade", 101),
-            (
-                "Connection: keep-alive, Upgrade",
-                "Connection: keep-alive\r\nConnection: upgrade",
-                101,
-            ),
-            ("Connection: keep-alive, Upgrade", "Connection: keep-alive", 426),
-            (key, "", 400),
-            (key, "Sec-WebSocket-Key:\r\n", 400),
-            (key, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ\r\n", 400),
-            (key, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZR==\r\n", 400),
-            (key, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZTE=\r\n", 400),
-            (key, &key.repeat(2), 400),
-            ("Version: 13", "Version: 8", 426),
-            ("Version: 13", "Version: 13, 8", 426),
-            ("Sec-WebSocket-Version: 13\r\n", "", 400),
-            ("Host:", "Content-Length: 0\r\nHost:", 101),
-            ("Host:", "Content-Length: 5\r\nHost:", 400),
-            ("Host:", "Transfer-Encoding: chunked\r\nHost:", 400),
-            ("Host:", "Sec-WebSocket-Extensions: permessage-deflate\r\nHost:", 101),
-            ("Host:", "Bad Header: x\r\nHost:", 400),
-            ("Host:", &format!("{}Host:", "X: y\r\n".repeat(REQUEST_HEADERS_MAX)), 431),
-            ("GET /chat", "GET http://example.com/chat", 101),
-            ("GET /chat", "GET /chat?x", 101),
+    fn a_field_that_must_be_there_once_is_told_otherwise() {
+        let request = request(HEAD);
+        assert_eq!(request.single("Host"), Ok(&b"box"[..]));
+        for (name, sentence) in [
+            ("Empty", "Empty is empty"),
+            ("Origin", "Origin is missing"),
+            ("Accept", "Accept is there twice"),
         ] {
-            let head = HANDSHAKE.replacen(what, with, 1);
-            assert_ne!(head, HANDSHAKE, "{what} is in the handshake");
-            assert_eq!(status(&head), expected, "{what:?} -> {with:?}");
+            assert_eq!(request.single(name), Err(Response::text(400, sentence)));
         }
-    }
-
-    #[test]
-    fn a_refused_version_names_the_one_spoken() {
-        let refusal = parse(HANDSHAKE.replace(": 13", ": 8").as_bytes()).unwrap_err();
-        let fields = [("Upgrade", "websocket".into()), ("Sec-WebSocket-Version", "13".into())];
-        assert_eq!(refusal.fields, fields, "RFC 9110, section 15.5.22, and RFC 6455, section 4.4");
-    }
-
-    #[test]
-    fn the_query_is_decoded() {
-        for (target, name) in [
-            ("/chat", ""),
-            ("/chat?username=alice", "alice"),
-            ("/chat?room=x&username=alice&username=bob", "alice"),
-            ("/chat?username=two+words%21", "two words!"),
-            ("/chat?username=J%C3%BCrgen", "Jürgen"),
-            ("/chat?username=%ff%fe", "\u{fffd}\u{fffd}"),
-            ("/chat?username=%zz%4", "%zz%4"),
-            ("/chat?user%6eame=a%26b%3Dc", "a&b=c"),
-            ("http://example.com/chat?username=alice", "alice"),
-        ] {
-            assert_eq!(username(target), name, "{target}");
-        }
-    }
-
-    #[test]
-    fn all_parameters_are_read() {
-        let target = "/chat?epoch=e1&room=a+b&since=17&since=18&username=alice";
-        assert_eq!(
-            upgrade("", target).query,
-            Query {
-                username: "alice".to_owned(),
-                room: "a b".to_owned(),
-                since: Some("17".to_owned()),
-                epoch: Some("e1".to_owned()),
-            }
-        );
-    }
-
-    #[test]
-    fn the_second_dialect_is_asked_for_by_its_exact_name() {
-        for (offer, dialect) in [
-            ("", Dialect::First),
-            ("Sec-WebSocket-Protocol: hallway.v2\r\n", Dialect::Second),
-            ("Sec-WebSocket-Protocol: chat, hallway.v2\r\n", Dialect::Second),
-            (
-                "Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol:hallway.v2\r\n",
-                Dialect::Second,
-            ),
-            ("Sec-WebSocket-Protocol: Hallway.v2\r\n", Dialect::First),
-            ("Sec-WebSocket-Protocol: hallway.v3,,\r\n", Dialect::First),
-        ] {
-            assert_eq!(upgrade(offer, "/chat").dialect, dialect, "{offer:?}");
-        }
-    }
-
-    #[test]
-    fn host_and_origin_are_kept_for_the_policy() {
-        let upgrade = upgrade("Origin: https://example.com\r\n", "/chat");
-        assert_eq!(upgrade.host, "example.com");
-        assert_eq!(upgrade.origin.as_deref(), Some("https://example.com"));
     }
 
     #[test]
     fn other_paths_are_told_apart() {
-        let get = |path: &str, head_only| {
-            let path = path.to_owned();
-            Ok(Request::Get(Get { path, head_only, accepts_gzip: false, if_none_match: None }))
-        };
-        assert_eq!(parse(b"GET /?a=b HTTP/1.1\r\n\r\n"), get("/", false));
-        assert_eq!(parse(b"HEAD /health HTTP/1.0\n\n"), get("/health", true));
-        assert_eq!(parse(b"GET http://box HTTP/1.1\r\n\r\n"), get("/", false));
-        assert_eq!(
-            parse(b"POST /chat/ HTTP/1.1\r\n\r\n"),
-            Ok(Request::Other { path: "/chat/".to_owned() })
-        );
+        for (line, method, path, query) in [
+            ("GET /?a=b HTTP/1.1", "GET", "/", "a=b"),
+            ("HEAD /health HTTP/1.0", "HEAD", "/health", ""),
+            ("GET http://box HTTP/1.1", "GET", "/", ""),
+            ("GET wss://box?a HTTP/1.1", "GET", "", "a"),
+            ("GET http://box/chat?a#b HTTP/1.1", "GET", "/chat", "a"),
+            ("GET /a?b?c#d?e HTTP/1.1", "GET", "/a", "b?c"),
+            ("GET /ftp://box/ HTTP/1.1", "GET", "/ftp://box/", ""),
+            ("POST /chat/ HTTP/1.1", "POST", "/chat/", ""),
+        ] {
+            let head = format!("{line}\n\n");
+            let request = request(&head);
+            assert_eq!((request.method, request.path, request.query), (method, path, query));
+            assert_eq!(request.is_head(), method == "HEAD");
+            assert_eq!(request.minor_version, u8::from(line.ends_with(".1")));
+        }
+    }
+
+    #[test]
+    fn what_is_not_http_1_is_refused() {
+        for (with, expected) in [
+            ("GET / HTTP/2.0\r\n\r\n", 505),
+            ("GET / HTTP/1.1\r\nBad Field: x\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
+            ("G(T / HTTP/1.1\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\n", 400),
+        ] {
+            assert_eq!(status(with), expected, "{with:?}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_fields_is_limited() {
+        let head = |fields| format!("GET / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(fields));
+        assert_eq!(request(&head(REQUEST_HEADERS_MAX)).values("x").count(), REQUEST_HEADERS_MAX);
+        assert_eq!(status(&head(REQUEST_HEADERS_MAX + 1)), 431);
+    }
+
+    #[test]
+    fn a_body_is_announced_by_its_length_or_its_coding() {
+        for (field, announces) in [
+            ("X: y", false),
+            ("Content-Length: 0", false),
+            ("Content-Length: 5", true),
+            ("Content-Length: 0\r\nContent-Length: 5", true),
+            ("Transfer-Encoding: chunked", true),
+        ] {
+            let head = format!("GET / HTTP/1.1\r\n{field}\r\n\r\n");
+            assert_eq!(request(&head).announces_body(), announces, "{field}");
+        }
     }
 
     #[test]
@@ -495,14 +301,33 @@ mod tests {
             ("x-gzip", false),
         ] {
             let head = format!("GET / HTTP/1.1\r\nAccept-Encoding: {accepted}\r\n\r\n");
-            let Ok(Request::Get(get)) = parse(head.as_bytes()) else { panic!("{accepted}") };
-            assert_eq!(get.accepts_gzip, gzip, "{accepted}");
+            assert_eq!(request(&head).accepts_gzip(), gzip, "{accepted}");
         }
     }
 
     #[test]
+    fn the_query_is_decoded() {
+        for (query, pair) in [
+            ("username=alice", ("username", "alice")),
+            ("username=two+words%21", ("username", "two words!")),
+            ("username=J%C3%BCrgen", ("username", "Jürgen")),
+            ("username=%ff%fe", ("username", "\u{fffd}\u{fffd}")),
+            ("username=%zz%4", ("username", "%zz%4")),
+            ("user%6eame=a%26b%3Dc", ("username", "a&b=c")),
+            ("&&username&", ("username", "")),
+        ] {
+            let pairs =
+                query_pairs(query).map(|(key, value)| (key.into_owned(), value.into_owned()));
+            assert!(pairs.eq([(pair.0.to_owned(), pair.1.to_owned())]), "{query}");
+        }
+        assert_eq!(query_pairs("").next(), None);
+        assert!(query_pairs("a=1&b=2&a=3").map(|(_, value)| value).eq(["1", "2", "3"]));
+    }
+
+    #[test]
     fn the_blank_line_is_found_at_every_cut() {
-        for head in ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\nHost: a\n\n"] {
+        let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(3 * SEARCH_BYTES));
+        for head in ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\nHost: a\n\n", &long] {
             let bytes = [head.as_bytes(), b"GET "].concat();
             for from in 0..head.len() {
                 assert_eq!(head_len(&bytes[..head.len() - 1], from), Ok(None));

@@ -1,99 +1,111 @@
-//! The HTTP answers that the house gives (RFC 9110 and 9112). Each but the 101 ends the
-//! connection.
+//! A response, and the bytes of it.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// A request that is not granted: what goes back, and why.
+/// Every status of a refusal.
+pub const REFUSAL_STATUSES: [u16; 10] = [400, 403, 404, 405, 408, 426, 429, 431, 503, 505];
+
+/// The media type of a sentence for people.
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Memory for a status line and its header fields. Only the fields of the page need more.
+const HEAD_CAPACITY: usize = 256;
+
+/// A response. It ends the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Response {
     /// The status code.
     pub status: u16,
-    /// A sentence for whoever reads the answer: what, why, what to do.
-    pub text: Cow<'static, str>,
-    /// Header fields that the status demands.
-    pub fields: Vec<(&'static str, Cow<'static, str>)>,
-    /// Whether the answer goes without its body, to a HEAD request.
-    pub head_only: bool,
+    body: Body,
+    fields: Vec<(&'static str, Cow<'static, str>)>,
 }
 
-impl Refusal {
-    /// A refusal without a header field of its own.
-    pub fn new(status: u16, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, text: text.into(), fields: Vec::new(), head_only: false }
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Body {
+    /// None at all, not even an empty one.
+    None,
+    /// A sentence; its line feed is added on the way out.
+    Sentence(Cow<'static, str>),
+    Content {
+        content_type: &'static str,
+        bytes: Cow<'static, [u8]>,
+    },
+}
+
+impl Response {
+    /// A response with this body.
+    pub fn new(
+        status: u16,
+        content_type: &'static str,
+        body: impl Into<Cow<'static, [u8]>>,
+    ) -> Self {
+        Self::with_body(status, Body::Content { content_type, bytes: body.into() })
     }
 
-    /// The same with one more header field.
+    /// A sentence for whoever reads the response, as every refusal is: what, why, what to do.
+    pub fn text(status: u16, sentence: impl Into<Cow<'static, str>>) -> Self {
+        Self::with_body(status, Body::Sentence(sentence.into()))
+    }
+
+    /// A 304: what the client has is still right (RFC 9110, section 15.4.5).
+    pub fn not_modified() -> Self {
+        Self::with_body(304, Body::None)
+    }
+
+    fn with_body(status: u16, body: Body) -> Self {
+        Self { status, body, fields: Vec::new() }
+    }
+
+    /// The same with one more header field, after all others.
+    #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         self.fields.push((name, value.into()));
         self
     }
 
-    /// The bytes for the wire.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut fields = String::new();
-        for (name, value) in &self.fields {
-            push_field(&mut fields, name, value);
+    /// The sentence of a response that [`Response::text`] has made, for the log; empty for others.
+    pub fn sentence(&self) -> &str {
+        match &self.body {
+            Body::Sentence(sentence) => sentence,
+            _ => "",
         }
-        let body = format!("{}\n", self.text);
-        let mut bytes = head(self.status, "text/plain; charset=utf-8", body.len(), &fields);
-        if !self.head_only {
-            bytes.extend_from_slice(body.as_bytes());
+    }
+
+    /// The bytes for the wire. The response to a HEAD request is `head_only`: it has no body, and
+    /// its fields are those of the response to a GET.
+    pub fn to_bytes(&self, head_only: bool) -> Vec<u8> {
+        let (content_type, body, end) = match &self.body {
+            Body::None => (None, &[][..], &b""[..]),
+            Body::Sentence(sentence) => (Some(TEXT), sentence.as_bytes(), &b"\n"[..]),
+            Body::Content { content_type, bytes } => (Some(*content_type), &**bytes, &b""[..]),
+        };
+        let len = body.len() + end.len();
+        let mut head = String::with_capacity(HEAD_CAPACITY + if head_only { 0 } else { len });
+        // Writing to a String cannot fail.
+        let _ = write!(head, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+        if let Some(content_type) = content_type {
+            let _ = write!(head, "Content-Type: {content_type}\r\nContent-Length: {len}\r\n");
+            head.push_str("X-Content-Type-Options: nosniff\r\n");
+        }
+        head.push_str("Connection: close\r\n");
+        for (name, value) in &self.fields {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        head.push_str("\r\n");
+        let mut bytes = head.into_bytes();
+        if !head_only {
+            bytes.extend_from_slice(body);
+            bytes.extend_from_slice(end);
         }
         bytes
     }
 }
 
-/// The 101 that opens a WebSocket (RFC 6455, section 4.2.2), with the subprotocol that was agreed
-/// on, if any, and no extension.
-pub fn switching_protocols(accept: &str, subprotocol: Option<&str>) -> Vec<u8> {
-    let mut head = String::from(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
-    );
-    push_field(&mut head, "Sec-WebSocket-Accept", accept);
-    if let Some(subprotocol) = subprotocol {
-        push_field(&mut head, "Sec-WebSocket-Protocol", subprotocol);
-    }
-    head.push_str("\r\n");
-    head.into_bytes()
+/// The response to a method that a path does not know; `allow` lists those that it does.
+pub fn method_not_allowed(allow: &'static str) -> Response {
+    Response::text(405, format!("method not allowed here; allowed: {allow}")).with("Allow", allow)
 }
-
-/// A 200 with `body`, which is left out for a HEAD request; `fields` are whole header lines.
-pub fn ok(content_type: &str, fields: &str, body: &[u8], head_only: bool) -> Vec<u8> {
-    let mut bytes = head(200, content_type, body.len(), fields);
-    if !head_only {
-        bytes.extend_from_slice(body);
-    }
-    bytes
-}
-
-/// A 304: what the client has is still right (RFC 9110, section 15.4.5).
-pub fn not_modified(fields: &str) -> Vec<u8> {
-    let mut head = format!("HTTP/1.1 304 {}\r\n", reason(304));
-    push_field(&mut head, "Connection", "close");
-    head.push_str(fields);
-    head.push_str("\r\n");
-    head.into_bytes()
-}
-
-fn head(status: u16, content_type: &str, len: usize, fields: &str) -> Vec<u8> {
-    let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(status));
-    push_field(&mut head, "Content-Type", content_type);
-    push_field(&mut head, "Content-Length", &len.to_string());
-    push_field(&mut head, "X-Content-Type-Options", "nosniff");
-    push_field(&mut head, "Connection", "close");
-    head.push_str(fields);
-    head.push_str("\r\n");
-    head.into_bytes()
-}
-
-fn push_field(head: &mut String, name: &str, value: &str) {
-    // Writing to a String cannot fail.
-    let _ = write!(head, "{name}: {value}\r\n");
-}
-
-/// Every status of a [`Refusal`].
-pub const REFUSAL_STATUSES: [u16; 10] = [400, 403, 404, 405, 408, 426, 429, 431, 503, 505];
 
 fn reason(status: u16) -> &'static str {
     match status {
@@ -117,6 +129,10 @@ fn reason(status: u16) -> &'static str {
 mod tests {
     use super::*;
 
+    fn text(response: &Response, head_only: bool) -> String {
+        String::from_utf8(response.to_bytes(head_only)).unwrap()
+    }
+
     #[test]
     fn every_refusal_has_a_reason_phrase() {
         for status in REFUSAL_STATUSES {
@@ -126,22 +142,44 @@ mod tests {
 
     #[test]
     fn a_refusal_says_why() {
-        let refusal = Refusal::new(405, "only GET here").with("Allow", "GET, HEAD");
+        let refusal = method_not_allowed("GET, HEAD");
+        assert_eq!(refusal.sentence(), "method not allowed here; allowed: GET, HEAD");
         assert_eq!(
-            String::from_utf8(refusal.to_bytes()).unwrap(),
+            text(&refusal, false),
             "HTTP/1.1 405 Method Not Allowed\r\n\
              Content-Type: text/plain; charset=utf-8\r\n\
-             Content-Length: 14\r\n\
+             Content-Length: 44\r\n\
              X-Content-Type-Options: nosniff\r\n\
              Connection: close\r\n\
              Allow: GET, HEAD\r\n\r\n\
-             only GET here\n"
+             method not allowed here; allowed: GET, HEAD\n"
         );
     }
 
     #[test]
+    fn a_page_has_its_own_type_and_fields() {
+        let page = Response::new(200, "text/html", b"<p>").with("A", "1").with("B", "2".to_owned());
+        assert_eq!(
+            text(&page, false),
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 3\r\n\
+             X-Content-Type-Options: nosniff\r\nConnection: close\r\nA: 1\r\nB: 2\r\n\r\n<p>"
+        );
+        assert_eq!(page.sentence(), "");
+    }
+
+    #[test]
     fn an_answer_to_head_has_no_body() {
-        let bytes = String::from_utf8(ok("text/html", "", b"<p>", true)).unwrap();
-        assert!(bytes.contains("Content-Length: 3\r\n") && bytes.ends_with("\r\n\r\n"), "{bytes}");
+        for response in [Response::new(200, "text/html", b"<p>"), Response::text(404, "no")] {
+            let (whole, head) = (text(&response, false), text(&response, true));
+            assert!(head.contains("Content-Length: 3\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+            assert!(whole.starts_with(&head) && whole.len() == head.len() + 3, "{whole}");
+        }
+    }
+
+    #[test]
+    fn a_304_tells_nothing_of_a_body() {
+        let response = Response::not_modified().with("ETag", "W/\"1\"");
+        let expected = "HTTP/1.1 304 Not Modified\r\nConnection: close\r\nETag: W/\"1\"\r\n\r\n";
+        assert_eq!(text(&response, false), expected);
     }
 }

@@ -17,19 +17,21 @@ pub struct Asset {
 
 const ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
-/// Header lines of the page itself, which hold for all that it loads: nothing from anywhere
-/// else, nothing inline is run, no string becomes markup or script, and nobody frames it.
-/// `connect-src` names the WebSocket schemes because browsers before 2022 do not take `'self'`
-/// for them.
-const PAGE_FIELDS: &str = "Content-Security-Policy: default-src 'none'; script-src 'self'; \
+/// What the page may do, which holds for all that it loads: nothing from anywhere else, nothing
+/// inline is run, no string becomes markup or script, and nobody frames it. `connect-src` names
+/// the WebSocket schemes because browsers before 2022 do not take `'self'` for them.
+const POLICY: &str = "default-src 'none'; script-src 'self'; \
     style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; \
     manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-    require-trusted-types-for 'script'; trusted-types 'none'\r\n\
-    Referrer-Policy: no-referrer\r\n";
+    require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// Header lines that go with every asset. `no-cache` means: ask whether it is still the same,
-/// which `ETag` answers in a few bytes.
-const FIELDS: &str = "Cache-Control: no-cache\r\nVary: Accept-Encoding\r\n";
+/// Header fields of the page itself.
+const PAGE_FIELDS: &[(&str, &str)] =
+    &[("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referrer")];
+
+/// Header fields of every asset. `no-cache` means: ask whether it is still the same, which `ETag`
+/// answers in a few bytes.
+const FIELDS: &[(&str, &str)] = &[("Cache-Control", "no-cache"), ("Vary", "Accept-Encoding")];
 
 /// The asset at `path`.
 pub fn asset(path: &str) -> Option<&'static Asset> {
@@ -37,10 +39,10 @@ pub fn asset(path: &str) -> Option<&'static Asset> {
 }
 
 impl Asset {
-    /// Its header lines, but for its type, length and validator.
-    pub fn fields(&self) -> String {
-        let page = if self.path == "/" { PAGE_FIELDS } else { "" };
-        format!("{page}{FIELDS}")
+    /// Names and values of its header fields, but for its type, length and validator.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+        let page = if self.path == "/" { PAGE_FIELDS } else { &[] };
+        page.iter().chain(FIELDS).copied()
     }
 
     /// Its media type, by the ending of its name.

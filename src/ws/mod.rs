@@ -1,14 +1,13 @@
-//! Bytes ↔ meaning. Nothing here knows of peers, rooms or sockets.
+//! WebSocket (RFC 6455): the [`handshake()`] that opens it, and then its [`frame`]s.
 //!
-//! [`upgrade`] reads a request head, [`response`] writes the answer; [`frame`] turns bytes into
-//! messages and back; [`envelope`] turns the text of a message into a command, and what the
-//! house has to say into text; [`name`] decides what people may be called.
+//! Knows no route, no room, and nothing of what messages mean.
 
-pub mod envelope;
 pub mod frame;
-pub mod name;
-pub mod response;
-pub mod upgrade;
+mod handshake;
+
+pub use handshake::{
+    Handshake, asks_for_upgrade, handshake, offered, switching_protocols, upgrade_required,
+};
 
 /// Takes `len` bytes, or all there are, from the front of `input`.
 pub(crate) fn take<'i>(input: &mut &'i mut [u8], len: usize) -> &'i mut [u8] {

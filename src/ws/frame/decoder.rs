@@ -9,11 +9,11 @@ use super::mask::unmask;
 use super::text::{TextBuffer, check};
 use super::{CloseCode, Control, Data, OpCode};
 use crate::limits::{FORESEEN_BYTES_MIN, Limits};
-use crate::wire::take;
+use crate::ws::take;
 
-/// What a peer has said: a whole message, or a control frame.
+/// What a peer has sent: a whole message, or a control frame.
 ///
-/// Borrowed from the input where it lay there whole, owned where it came in pieces.
+/// Borrowed from the input where it was whole there, owned where it came in pieces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<'i> {
     /// A text message; checked to be UTF-8.
@@ -31,10 +31,10 @@ pub enum Event<'i> {
 /// The inbound half of the frame layer of one peer.
 ///
 /// Invariant: it owns memory only while part of a frame or of a fragmented message is held, and
-/// no more than twice what has come in and [`FORESEEN_BYTES_MIN`], whatever a header has declared.
+/// no more than twice what has arrived and [`FORESEEN_BYTES_MIN`], whatever a header has declared.
 /// Between messages it is one null pointer.
 ///
-/// After an error the decoder is of no more use: the connection has failed (section 7.1.7).
+/// After an error it must not be used any more: the connection has failed (section 7.1.7).
 #[derive(Debug, Default)]
 pub struct Decoder {
     held: Option<Box<Held>>,
@@ -72,14 +72,13 @@ enum Body {
 }
 
 impl Decoder {
-    /// Takes bytes from the front of `input` until there is something to tell, and unmasks them
-    /// in place. `None` means that all of `input` has been taken and the rest is awaited; call
-    /// again until then.
+    /// Takes bytes from the front of `input` until there is an event, and unmasks them in place.
+    /// Call it until it returns `None`: then all of `input` has been taken, and more is needed.
     ///
     /// Work: linear in the bytes taken, whatever the lengths of frames and of cuts.
     ///
     /// # Errors
-    /// The peer's fault, as soon as the byte that proves it is there.
+    /// The peer's fault, as soon as the byte that proves it has arrived.
     pub fn decode<'i>(
         &mut self,
         input: &mut &'i mut [u8],
@@ -105,11 +104,6 @@ impl Decoder {
             }
             self.begin(&header);
         }
-    }
-
-    /// Whether nothing is held: the next byte starts a new frame of a new message.
-    pub fn is_idle(&self) -> bool {
-        self.held.is_none()
     }
 
     fn message(&self) -> Option<&Message> {
@@ -138,7 +132,7 @@ impl Decoder {
         }
     }
 
-    /// Judges the message by what its header declares, before any of the payload is taken.
+    /// Checks the message by what the header declares, before any of the payload is taken.
     fn check_limits(&self, header: &Header, limits: &Limits) -> Result<(), FrameError> {
         if matches!(header.opcode, OpCode::Control(_)) {
             return Ok(());
@@ -158,7 +152,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Whether the frame can be told from the input alone, with no copy.
+    /// Whether the input alone has the whole message, so that nothing needs to be copied.
     fn is_whole(&self, header: &Header, input: &[u8]) -> bool {
         let unfragmented = match header.opcode {
             OpCode::Control(_) => true,
@@ -226,7 +220,7 @@ impl Held {
         Ok(complete)
     }
 
-    /// Ends the frame whose payload is complete: what there is to tell, if anything.
+    /// Ends the frame whose payload is complete; the event, unless the message goes on.
     fn finish_frame(&mut self) -> Result<Option<Event<'static>>, FrameError> {
         match self.arriving.take() {
             Some(Arriving { opcode: opcode @ OpCode::Control(_), .. }) => {
@@ -267,12 +261,12 @@ impl Body {
 
     /// Appends a piece of a frame of which `left` bytes are still to come.
     fn push(&mut self, piece: &[u8], left: u64) -> Result<(), FrameError> {
-        let room = piece.len() + foreseen(self.len() + piece.len(), left);
+        let capacity = piece.len() + foreseen(self.len() + piece.len(), left);
         match self {
-            Self::Text(text) => text.push(piece, room),
+            Self::Text(text) => text.push(piece, capacity),
             Self::Binary(bytes) => {
                 if bytes.capacity() - bytes.len() < piece.len() {
-                    bytes.reserve(room);
+                    bytes.reserve(capacity);
                 }
                 bytes.extend_from_slice(piece);
                 Ok(())
@@ -288,10 +282,10 @@ impl Body {
     }
 }
 
-/// How many of the `left` bytes that a header has declared get their memory ahead, so that a
-/// message in a few pieces is not copied: as many as have come in, or few.
-fn foreseen(come_in: usize, left: u64) -> usize {
-    let most = come_in.max(FORESEEN_BYTES_MIN);
+/// For how many of the `left` bytes that a header has declared memory is taken ahead, so that a
+/// message in a few pieces is not copied: for as many as have arrived, or a few.
+fn foreseen(arrived: usize, left: u64) -> usize {
+    let most = arrived.max(FORESEEN_BYTES_MIN);
     usize::try_from(left).map_or(most, |left| left.min(most))
 }
 
@@ -315,8 +309,8 @@ fn control_event(opcode: OpCode, payload: Cow<'_, [u8]>) -> Result<Event<'_>, Fr
     }
 }
 
-/// The code in the body of a Close frame (section 5.5.1). 1014 counts as forbidden: it is a
-/// gateway's word, never a client's.
+/// The code in the body of a Close frame (section 5.5.1). 1014 is forbidden: gateways send it,
+/// never clients.
 fn close_code(payload: &[u8]) -> Result<Option<CloseCode>, FrameError> {
     let Some((raw, reason)) = payload.split_first_chunk::<2>() else {
         return if payload.is_empty() { Ok(None) } else { Err(FrameError::CutCloseCode) };
@@ -343,7 +337,7 @@ mod tests {
         bytes
     }
 
-    /// All events of `bytes`, handed in as pieces of at most `piece` bytes, and what remains held.
+    /// All events of `bytes`, handed in as pieces of at most `piece` bytes, and the decoder.
     fn decode(bytes: &[u8], piece: usize) -> (Vec<Event<'static>>, Result<Decoder, FrameError>) {
         let mut decoder = Decoder::default();
         let mut events = Vec::new();
@@ -383,7 +377,7 @@ mod tests {
                 [Event::Ping(b"?"[..].into()), Event::Text("Grüße".into())],
                 "pieces of {piece}"
             );
-            assert!(decoder.unwrap().is_idle(), "nothing is held after the last message");
+            assert!(decoder.unwrap().held.is_none(), "nothing is held after the last message");
         }
     }
 
@@ -407,9 +401,9 @@ mod tests {
     fn bad_text_fails_at_the_first_bad_byte() {
         // A surrogate: 0xed may be followed by 0x80 to 0x9f only (Unicode, table 3-7).
         let bytes = masked(0x81, b"a\xed\xa0\x80 and much more");
-        let judged = 6 + b"a\xed\xa0".len();
-        assert!(decode(&bytes[..judged - 1], 1).1.is_ok());
-        assert_eq!(decode(&bytes[..judged], 1).1.unwrap_err(), FrameError::InvalidUtf8);
+        let bad = 6 + b"a\xed\xa0".len();
+        assert!(decode(&bytes[..bad - 1], 1).1.is_ok());
+        assert_eq!(decode(&bytes[..bad], 1).1.unwrap_err(), FrameError::InvalidUtf8);
     }
 
     #[test]
@@ -421,7 +415,7 @@ mod tests {
         let Some(Message { body: Body::Binary(bytes), .. }) = decoder.held.unwrap().message else {
             panic!("a binary message is held")
         };
-        assert!(bytes.capacity() <= 1 + FORESEEN_BYTES_MIN, "one byte has come in");
+        assert!(bytes.capacity() <= 1 + FORESEEN_BYTES_MIN, "one byte has arrived");
     }
 
     #[test]

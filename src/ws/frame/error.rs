@@ -1,4 +1,4 @@
-//! What a peer can do wrong with a frame, and the close code that each fault earns.
+//! What a peer can do wrong with a frame, and the close code for each fault.
 
 use std::fmt;
 
@@ -17,11 +17,11 @@ pub enum FrameError {
     FragmentedControl,
     /// A control frame with more than 125 bytes (section 5.5).
     LongControl,
-    /// A length that a shorter form could have told (section 5.2).
+    /// A length that fits in a shorter form (section 5.2).
     LongLengthForm,
     /// A 64-bit length with the most significant bit set (section 5.2).
     NegativeLength,
-    /// A continuation where no message was begun (section 5.4).
+    /// A continuation where no message has begun (section 5.4).
     UnexpectedContinuation,
     /// A new message inside of a fragmented one (section 5.4).
     ExpectedContinuation,

@@ -8,9 +8,9 @@ use super::error::FrameError;
 pub const HEADER_BYTES_MAX: usize = 14;
 
 /// Bytes of the longest header that we send: two and a 64-bit length.
-const SENT_HEADER_BYTES_MAX: usize = 10;
+pub(super) const SENT_HEADER_BYTES_MAX: usize = 10;
 
-/// The most bytes in a control frame (section 5.5), and the longest length in the short form.
+/// The most bytes of a control frame (section 5.5), and the longest length in the short form.
 const SHORT_LENGTH_MAX: u64 = 125;
 
 /// The header of one frame from a client.
@@ -20,7 +20,7 @@ pub struct Header {
     pub fin: bool,
     /// Which kind of frame; never a reserved one.
     pub opcode: OpCode,
-    /// Bytes of payload, as declared. Nobody may allocate by it.
+    /// Bytes of payload, as declared. Never allocate by it.
     pub len: u64,
     /// The masking key.
     pub mask: [u8; 4],
@@ -30,12 +30,13 @@ impl Header {
     /// Reads the header at the start of `bytes`: it and its length in bytes, or `None` as long
     /// as bytes are missing.
     ///
-    /// `in_message` tells whether a fragmented message has begun. The bytes are judged in their
-    /// order, each fault as soon as its byte is there, so the verdict does not depend on how the
-    /// stream was cut. Work: constant.
+    /// `in_message` tells whether a fragmented message has begun. The bytes are checked in their
+    /// order, each as soon as it is there, so the result does not depend on how the stream was
+    /// cut. Work: constant.
     ///
     /// # Errors
-    /// Every fault that a header can have by itself; its message's limits are judged elsewhere.
+    /// Every fault that a header can have by itself; the limits of its message are not checked
+    /// here.
     pub fn read(bytes: &[u8], in_message: bool) -> Result<Option<(Self, usize)>, FrameError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         let fin = first & 0x80 != 0;
@@ -115,31 +116,6 @@ pub(super) fn write(opcode: OpCode, len: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Bytes of the frame, header and payload, that starts `bytes`; all of `bytes` where it is cut.
-///
-/// For frames that [`write`] made: unmasked, one after another.
-pub fn sent_len(bytes: &[u8]) -> usize {
-    let header = sent_header_len(bytes);
-    let len = match bytes.get(2..header) {
-        Some(raw @ [_, ..]) => raw.iter().fold(0, |len, &byte| len << 8 | usize::from(byte)),
-        _ => bytes.get(1).copied().unwrap_or_default().into(),
-    };
-    (header + len).min(bytes.len())
-}
-
-/// The payload of one frame that [`write`] began.
-pub fn sent_payload(frame: &[u8]) -> &[u8] {
-    frame.get(sent_header_len(frame)..).unwrap_or_default()
-}
-
-fn sent_header_len(bytes: &[u8]) -> usize {
-    match bytes.get(1) {
-        Some(126) => 4,
-        Some(127) => SENT_HEADER_BYTES_MAX,
-        _ => 2,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_byte_is_judged_alone() {
+    fn the_first_byte_is_checked_alone() {
         assert_eq!(read(&[0xc1]), Err(FrameError::ReservedBits));
         assert_eq!(read(&[0x83]), Err(FrameError::ReservedOpcode(3)));
         assert_eq!(read(&[0x8b]), Err(FrameError::ReservedOpcode(11)));
@@ -189,22 +165,24 @@ mod tests {
     }
 
     #[test]
-    fn the_second_byte_is_judged_alone() {
+    fn the_second_byte_is_checked_alone() {
         assert_eq!(read(&[0x81, 0x01]), Err(FrameError::Unmasked));
         assert_eq!(read(&[0x89, 0xfe]), Err(FrameError::LongControl));
         assert_eq!(read(&[0x88, 0xff]), Err(FrameError::LongControl));
     }
 
     #[test]
-    fn what_is_written_is_measured() {
-        for len in [0, 1, 125, 126, 65_535, 65_536] {
+    fn each_length_is_written_in_its_shortest_form() {
+        for (len, bytes) in [
+            (0, &[0x81, 0][..]),
+            (125, &[0x81, 125]),
+            (126, &[0x81, 126, 0, 126]),
+            (65_535, &[0x81, 126, 0xff, 0xff]),
+            (65_536, &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ] {
             let mut out = Vec::new();
             write(OpCode::Data(Data::Text), len, &mut out);
-            out.resize(out.len() + len, b'x');
-            let whole = out.len();
-            assert_eq!((sent_len(&out), sent_payload(&out).len()), (whole, len));
-            out.extend_from_slice(&[0x81, 0]);
-            assert_eq!(sent_len(&out), whole, "the next frame is not counted");
+            assert_eq!(out, bytes, "{len}");
         }
     }
 }

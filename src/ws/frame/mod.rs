@@ -1,11 +1,11 @@
 //! THE FRAME HANDLER: bytes ↔ frames ↔ messages, the server's side of RFC 6455, sections 5 to 8.
 //!
-//! [`Decoder`] turns the bytes of one peer into [`Event`]s, however the stream was cut, in place
-//! and without a copy where a frame lies whole in the input. [`Frame`] is the other direction:
-//! header and payload in one shared allocation, ready for any number of sockets.
+//! [`Decoder`] makes [`Event`]s of the bytes of one peer, however the stream was cut: in place, and
+//! without a copy where a frame is whole in the input. [`Frame`] is the other direction: header and
+//! payload in one shared allocation, for any number of sockets.
 //!
-//! tungstenite gives the names of opcodes and close codes; its own codec is the oracle that the
-//! tests compare this one with.
+//! The types of opcodes and close codes are tungstenite's; the tests compare this codec with its
+//! own.
 
 mod decoder;
 mod error;
@@ -20,22 +20,28 @@ pub use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode}
 
 pub use decoder::{Decoder, Event};
 pub use error::FrameError;
-pub use header::{HEADER_BYTES_MAX, Header, sent_len, sent_payload};
+use header::SENT_HEADER_BYTES_MAX;
+pub use header::{HEADER_BYTES_MAX, Header};
 pub use mask::unmask;
 
-/// The most bytes of a reason in a Close frame: 125 of a control frame less the code.
+/// The most bytes of a reason in a Close frame: the 125 of a control frame less the code.
 const CLOSE_REASON_BYTES_MAX: usize = 123;
 
-/// One unfragmented frame as it goes on the wire, shared by all who get it.
+/// One unfragmented frame as it goes on the wire, shared by all who receive it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame(Rc<[u8]>);
 
 impl Frame {
     /// A frame of the given kind. Control frames must keep their payload within 125 bytes.
     pub fn new(opcode: OpCode, payload: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(HEADER_BYTES_MAX + payload.len());
+        let mut bytes = Vec::with_capacity(SENT_HEADER_BYTES_MAX + payload.len());
         append(opcode, payload, &mut bytes);
         Self(bytes.into())
+    }
+
+    /// A text message in one frame. `text` must be UTF-8.
+    pub fn text(text: &[u8]) -> Self {
+        Self::new(OpCode::Data(Data::Text), text)
     }
 
     /// A Close frame with a code and a reason for people, cut to what a control frame carries.

@@ -10,9 +10,9 @@ pub(super) fn check(bytes: &[u8]) -> Result<&str, FrameError> {
 /// A text that comes in pieces, which may cut a character.
 #[derive(Debug, Default)]
 pub(super) struct TextBuffer {
-    /// What has been checked; nothing is checked twice.
+    /// What has been checked. Nothing is checked twice.
     text: String,
-    /// The first bytes of a character that the last piece has cut.
+    /// The first bytes of a character that the end of the last piece has cut.
     cut: [u8; 4],
     cut_len: usize,
 }
@@ -23,13 +23,13 @@ impl TextBuffer {
         self.text.len() + self.cut_len
     }
 
-    /// Appends a piece; where it needs memory, that for `room` bytes.
+    /// Appends a piece; where that needs memory, memory for `capacity` bytes is taken.
     ///
     /// # Errors
-    /// With the first byte that no text can have at its place, not at the end of the message.
-    pub(super) fn push(&mut self, piece: &[u8], room: usize) -> Result<(), FrameError> {
+    /// With the first byte that makes it no text, not at the end of the message.
+    pub(super) fn push(&mut self, piece: &[u8], capacity: usize) -> Result<(), FrameError> {
         if self.text.capacity() - self.text.len() < self.cut_len + piece.len() {
-            self.text.reserve(self.cut_len + room);
+            self.text.reserve(self.cut_len + capacity);
         }
         let rest = if self.cut_len == 0 { piece } else { self.complete(piece)? };
         match check(rest) {
@@ -64,7 +64,7 @@ impl TextBuffer {
         Ok(&[])
     }
 
-    /// Appends a piece that is text but for its end, where it cuts a character.
+    /// Appends a piece that is text, except for its end, where it cuts a character.
     fn push_cut(&mut self, piece: &[u8]) -> Result<(), FrameError> {
         let Some(chunk) = piece.utf8_chunks().next() else { return Ok(()) };
         let (valid, cut) = (chunk.valid(), chunk.invalid());
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bad_byte_is_told_at_once() {
+    fn the_first_bad_byte_is_found_at_once() {
         // Cut short, overlong, a surrogate, beyond U+10FFFF, a stray continuation, no UTF-8 at all.
         for (bytes, bad) in [
             (&b"ab\xe2\x82x"[..], 4),
@@ -120,7 +120,7 @@ mod tests {
             for len in 1..=bytes.len() {
                 let (text, taken) = in_pieces(bytes, len);
                 assert_eq!(text, None, "{bytes:?}");
-                assert!(taken <= bad + len, "{bytes:?} in pieces of {len}: told after {taken}");
+                assert!(taken <= bad + len, "{bytes:?} in pieces of {len}: found after {taken}");
             }
         }
     }
