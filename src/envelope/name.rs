@@ -7,8 +7,8 @@ use crate::clock::Now;
 
 /// The name for `raw`, or `None` where nothing of it remains.
 ///
-/// Characters that [`is_invisible`] are stripped, then white space at both ends, then what is
-/// beyond `chars_max` characters. Idempotent, and never longer than `raw`.
+/// Strips characters that are [invisible](is_invisible), then white space at both ends, then what
+/// is beyond `chars_max` characters. Idempotent; the result is never longer than `raw`.
 pub fn clean(raw: &str, chars_max: usize) -> Option<String> {
     let visible: String = raw.chars().filter(|&char| !is_invisible(char)).collect();
     let cut: String = visible.trim().chars().take(chars_max).collect();
@@ -23,7 +23,7 @@ pub fn anonymous(now: Now) -> String {
 
 /// Control characters, bidirectional controls, line separators, and everything else that Unicode
 /// 17 calls `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt): what a renderer shows as
-/// nothing. The blank Braille pattern is no ignorable one and looks like one.
+/// nothing. The blank Braille pattern is not among those, but looks the same.
 pub fn is_invisible(char: char) -> bool {
     char.is_control()
         || matches!(char,

@@ -1,26 +1,28 @@
-//! What the house says: one meaning, rendered once a dialect.
-
-use std::borrow::Cow;
+//! What the server says: one meaning, written once per version.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{Dialect, is_plain};
+use super::{Version, is_plain};
 
-/// What the house says, by its meaning.
+/// Every code of a [`Rejection`]; docs/protocol.md says when.
+pub const REJECTION_CODES: [&str; 7] =
+    ["notJson", "notEnvelope", "unknownType", "empty", "tooLong", "badRef", "tooFast"];
+
+/// What the server says, by its meaning.
 #[derive(Clone, Copy, Debug)]
 pub enum Notice<'n> {
-    /// The first words to a newcomer, to it alone.
+    /// The first message to a new member, to it alone; V2 only.
     Welcome(&'n Welcome<'n>),
-    /// Somebody said something.
-    Said(Said<'n>),
+    /// Somebody sent a text.
+    Text(Text<'n>),
     /// Somebody came in.
     Joined(Announced<'n>),
-    /// Somebody went.
+    /// Somebody left.
     Left(Announced<'n>),
-    /// How many there are, where that has not been announced with who came and went.
+    /// How many members there are, where that was not announced with who came and left.
     Count(usize),
-    /// Somebody is writing.
+    /// Somebody is writing; V2 only.
     Typing(&'n str),
     /// A message was not accepted, to its sender alone.
     Rejected(Rejection<'n>),
@@ -28,18 +30,18 @@ pub enum Notice<'n> {
 
 /// A chat message.
 #[derive(Clone, Copy, Debug)]
-pub struct Said<'n> {
+pub struct Text<'n> {
     /// Its number in the room, from 1 on.
     pub id: u64,
     /// When the server took it, in milliseconds since 1970 by the wall clock.
     pub unix_ms: i64,
     /// The sender's name, as the server has resolved it.
     pub username: &'n str,
-    /// What was said.
-    pub message: &'n str,
+    /// The text as it was sent.
+    pub text: &'n str,
 }
 
-/// Somebody who came or went.
+/// Somebody who came or left.
 #[derive(Clone, Copy, Debug)]
 pub struct Announced<'n> {
     /// Who.
@@ -51,7 +53,7 @@ pub struct Announced<'n> {
 /// Why a message was not accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct Rejection<'n> {
-    /// For programs; stable.
+    /// For programs; stable. One of [`REJECTION_CODES`].
     pub code: &'static str,
     /// For people.
     pub text: &'n str,
@@ -59,7 +61,7 @@ pub struct Rejection<'n> {
     pub reference: Option<&'n str>,
 }
 
-/// What a newcomer of the second dialect is told first.
+/// What a new member is told first.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Welcome<'n> {
@@ -67,22 +69,22 @@ pub struct Welcome<'n> {
     pub username: &'n str,
     /// The room that it is in.
     pub room: &'n str,
-    /// In which life of the room ids count.
+    /// Ids are compared within one epoch of the room only.
     pub epoch: &'n str,
     /// The id of the room's latest message; `null` before the first.
     pub last_id: Option<String>,
-    /// Whether the replay lacks nothing since the point that was asked for.
+    /// Whether the replay has every message since the one that was asked for.
     pub complete: bool,
     /// Who is here already; `null` where they are too many to be announced.
     pub users: Option<Vec<&'n str>>,
     /// What the server will accept.
-    pub limits: Terms,
+    pub limits: ClientLimits,
 }
 
 /// The limits that a client should know before it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Terms {
+pub struct ClientLimits {
     /// Bytes of the text of a message.
     pub text_bytes: u32,
     /// Bytes of a `ref`.
@@ -95,31 +97,7 @@ pub struct Terms {
     pub burst: u32,
 }
 
-/// What a chat message of the house says, in either dialect.
-#[derive(Debug, Default, Deserialize)]
-pub struct SaidText<'j> {
-    /// The sender's name.
-    #[serde(borrow)]
-    pub username: Cow<'j, str>,
-    /// What was said.
-    #[serde(borrow)]
-    pub message: Cow<'j, str>,
-}
-
-/// Reads the JSON of a chat message that [`write()`] has written. What is none reads as empty.
-pub fn read_said(json: &[u8]) -> SaidText<'_> {
-    #[derive(Deserialize)]
-    struct Envelope<'j> {
-        #[serde(borrow)]
-        payload: SaidText<'j>,
-    }
-
-    let read: Result<Envelope<'_>, _> = serde_json::from_slice(json);
-    debug_assert!(read.is_ok(), "it is ours");
-    read.map(|envelope| envelope.payload).unwrap_or_default()
-}
-
-/// The wire forms but for chat messages ([`put_said`]): compact JSON, keys in this order.
+/// The wire forms of all but texts ([`put_text`]): compact JSON, keys in this order.
 #[derive(Serialize)]
 #[serde(tag = "type", content = "payload", rename_all = "camelCase")]
 enum Wire<'n> {
@@ -149,17 +127,17 @@ enum Wire<'n> {
     },
 }
 
-/// Appends the JSON of `notice` to `out`; nothing where the dialect has no words for it.
-pub fn write(notice: &Notice<'_>, dialect: Dialect, out: &mut Vec<u8>) {
-    match dialect {
-        Dialect::First => write_first(notice, out),
-        Dialect::Second => write_second(notice, out),
+/// Appends the JSON of `notice` to `out`; nothing where the version has no form for it.
+pub fn write(notice: &Notice<'_>, version: Version, out: &mut Vec<u8>) {
+    match version {
+        Version::V1 => write_v1(notice, out),
+        Version::V2 => write_v2(notice, out),
     }
 }
 
-fn write_first(notice: &Notice<'_>, out: &mut Vec<u8>) {
+fn write_v1(notice: &Notice<'_>, out: &mut Vec<u8>) {
     match *notice {
-        Notice::Said(said) => put_said(&said, Dialect::First, out),
+        Notice::Text(text) => put_text(&text, Version::V1, out),
         Notice::Joined(who) => {
             put(&Wire::System { text: &format!("{} joined", who.username) }, out);
         }
@@ -170,10 +148,10 @@ fn write_first(notice: &Notice<'_>, out: &mut Vec<u8>) {
     }
 }
 
-fn write_second(notice: &Notice<'_>, out: &mut Vec<u8>) {
+fn write_v2(notice: &Notice<'_>, out: &mut Vec<u8>) {
     put(
         &match *notice {
-            Notice::Said(said) => return put_said(&said, Dialect::Second, out),
+            Notice::Text(text) => return put_text(&text, Version::V2, out),
             Notice::Welcome(welcome) => Wire::Welcome(welcome),
             Notice::Joined(Announced { username, count }) => Wire::UserJoined { username, count },
             Notice::Left(Announced { username, count }) => Wire::UserLeft { username, count },
@@ -187,34 +165,35 @@ fn write_second(notice: &Notice<'_>, out: &mut Vec<u8>) {
     );
 }
 
-/// A chat message, key by key: what is said most, and a fourth of what a serializer takes.
-fn put_said(said: &Said<'_>, dialect: Dialect, out: &mut Vec<u8>) {
+/// A text, key by key: texts are most of what is written, and a serializer takes four times as
+/// long.
+fn put_text(text: &Text<'_>, version: Version, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"type":"chatMessage","payload":{"#);
-    if dialect == Dialect::Second {
+    if version == Version::V2 {
         out.extend_from_slice(br#""id":""#);
-        put(&said.id, out);
+        put(&text.id, out);
         out.extend_from_slice(br#"","time":""#);
-        out.extend_from_slice(rfc3339(said.unix_ms).as_bytes());
+        out.extend_from_slice(rfc3339(text.unix_ms).as_bytes());
         out.extend_from_slice(br#"","#);
     }
     out.extend_from_slice(br#""username":"#);
-    put_text(said.username, out);
+    put_string(text.username, out);
     out.extend_from_slice(br#","message":"#);
-    put_text(said.message, out);
+    put_string(text.text, out);
     out.extend_from_slice(b"}}");
 }
 
-fn put_text(text: &str, out: &mut Vec<u8>) {
-    if !is_plain(text) {
-        return put(&text, out);
+fn put_string(string: &str, out: &mut Vec<u8>) {
+    if !is_plain(string) {
+        return put(&string, out);
     }
     out.push(b'"');
-    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(string.as_bytes());
     out.push(b'"');
 }
 
-/// Appends the JSON of a chat message, `json`, with a `ref` as its last key: what the sender's
-/// own echo has more than everybody else's.
+/// Appends `json`, the JSON of a text, with a `ref` as its last key: the echo to its sender has
+/// that more than what everybody else gets.
 pub fn write_with_reference(json: &[u8], reference: &str, out: &mut Vec<u8>) {
     const END: &[u8] = b"}}";
     out.extend_from_slice(json.strip_suffix(END).unwrap_or(json));
@@ -239,22 +218,22 @@ fn rfc3339(unix_ms: i64) -> String {
 mod tests {
     use super::*;
 
-    fn json(notice: &Notice<'_>, dialect: Dialect) -> String {
+    fn json(notice: &Notice<'_>, version: Version) -> String {
         let mut out = Vec::new();
-        write(notice, dialect, &mut out);
+        write(notice, version, &mut out);
         String::from_utf8(out).unwrap()
     }
 
-    const SAID: Said<'_> =
-        Said { id: 7, unix_ms: 1_700_000_000_123, username: "alice", message: "Hello!" };
+    const TEXT: Text<'_> =
+        Text { id: 7, unix_ms: 1_700_000_000_123, username: "alice", text: "Hello!" };
     const ALICE: Announced<'_> = Announced { username: "alice", count: 3 };
 
     #[test]
-    fn the_first_dialect_is_the_original_byte_for_byte() {
+    fn v1_is_the_original_byte_for_byte() {
         let rejected = Rejection { code: "empty", text: "message is empty", reference: Some("r") };
         for (notice, text) in [
             (
-                Notice::Said(SAID),
+                Notice::Text(TEXT),
                 r#"{"type":"chatMessage","payload":{"username":"alice","message":"Hello!"}}"#,
             ),
             (Notice::Joined(ALICE), r#"{"type":"system","payload":{"text":"alice joined"}}"#),
@@ -266,17 +245,17 @@ mod tests {
             ),
             (Notice::Typing("alice"), ""),
         ] {
-            assert_eq!(json(&notice, Dialect::First), text);
+            assert_eq!(json(&notice, Version::V1), text);
         }
     }
 
     #[test]
-    fn the_second_dialect() {
+    fn v2_has_ids_times_and_codes() {
         let rejected = Rejection { code: "empty", text: "message is empty", reference: None };
         let answered = Rejection { reference: Some("r1"), ..rejected };
         for (notice, text) in [
             (
-                Notice::Said(SAID),
+                Notice::Text(TEXT),
                 r#"{"type":"chatMessage","payload":{"id":"7","time":"2023-11-14T22:13:20.123Z","username":"alice","message":"Hello!"}}"#,
             ),
             (
@@ -298,14 +277,19 @@ mod tests {
                 r#"{"type":"error","payload":{"code":"empty","text":"message is empty","ref":"r1"}}"#,
             ),
         ] {
-            assert_eq!(json(&notice, Dialect::Second), text);
+            assert_eq!(json(&notice, Version::V2), text);
         }
     }
 
     #[test]
     fn a_welcome_has_all_its_keys() {
-        let limits =
-            Terms { text_bytes: 4096, ref_bytes: 64, username_chars: 64, rate: 50, burst: 1000 };
+        let limits = ClientLimits {
+            text_bytes: 4096,
+            ref_bytes: 64,
+            username_chars: 64,
+            rate: 50,
+            burst: 1000,
+        };
         let welcome = Welcome {
             username: "bob",
             room: "lobby",
@@ -316,15 +300,15 @@ mod tests {
             limits,
         };
         assert_eq!(
-            json(&Notice::Welcome(&welcome), Dialect::Second),
+            json(&Notice::Welcome(&welcome), Version::V2),
             r#"{"type":"welcome","payload":{"username":"bob","room":"lobby","epoch":"e1","lastId":null,"complete":true,"users":["alice"],"limits":{"textBytes":4096,"refBytes":64,"usernameChars":64,"rate":50,"burst":1000}}}"#
         );
-        assert_eq!(json(&Notice::Welcome(&welcome), Dialect::First), "");
+        assert_eq!(json(&Notice::Welcome(&welcome), Version::V1), "");
     }
 
     #[test]
     fn an_echo_has_the_reference_of_its_sender() {
-        let plain = json(&Notice::Said(SAID), Dialect::Second);
+        let plain = json(&Notice::Text(TEXT), Version::V2);
         let mut out = Vec::new();
         write_with_reference(plain.as_bytes(), "a\"b", &mut out);
         assert_eq!(
