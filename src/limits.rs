@@ -49,25 +49,9 @@ pub const METRICS_MS_MIN: u64 = 1_000;
 pub const TURN_US_BUCKETS: [u64; 12] =
     [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 250_000, 1_000_000];
 
-/// How many log lines of one kind may come at once, and after how many milliseconds another one.
-#[derive(Clone, Copy, Debug)]
-pub struct LogLines {
-    /// Lines at once.
-    pub burst: i64,
-    /// Milliseconds for each one more.
-    pub every_ms: i64,
-}
-
 /// Bytes of a log line, without its time and level; what it quotes of a peer can be a whole
 /// request head. Excess: cut off, and three dots in its place.
 pub const LOG_LINE_BYTES_MAX: usize = 1024;
-
-/// Log lines of one kind from level info up: less than a megabyte a day each where a line
-/// has its usual 100 bytes, which the flash of a small box bears. Excess: counted, and said so with the next line.
-pub const LOG_LINES: LogLines = LogLines { burst: 50, every_ms: 10_000 };
-
-/// The same for level debug, which somebody looks at: less than a screen's console takes in.
-pub const LOG_DEBUG_LINES: LogLines = LogLines { burst: 1_000, every_ms: 10 };
 
 /// Time for a peer to read what was still to be said to it and to end the TCP connection after
 /// our Close frame or HTTP answer, in milliseconds. Excess: the socket is dropped.

@@ -2,16 +2,13 @@
 
 #![forbid(unsafe_code)]
 
-mod logger;
-
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use hallway::options::{self, Action, Options};
-use hallway::reactor::{
-    Ended, Listeners, Reactor, User, forgo_privileges, is_root, raise_descriptor_limit,
-};
+use hallway::process::{User, forgo_privileges, is_root, logger, raise_descriptor_limit};
+use hallway::reactor::{Ended, Listeners, Reactor};
 use hallway::server::{Ending, Server};
 
 /// The exit status of a wrong command line, as in sysexits and most shells.
@@ -90,7 +87,7 @@ fn open(options: &Options) -> io::Result<Reactor> {
     let server = Server::with(limits, options.origins.clone(), epoch());
     let reactor = Reactor::new(listeners, server)?;
     #[cfg(feature = "confine")]
-    hallway::reactor::confine(reactor.listeners().have_files())?;
+    hallway::process::confine(reactor.listeners().have_files())?;
     for (address, name) in reactor.listeners().addresses() {
         let passed = name.map(|name| format!(" passed_as={name:?}")).unwrap_or_default();
         log::info!("listening addr={address} max_peers={peers_max}{passed}");

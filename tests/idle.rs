@@ -12,7 +12,7 @@ use common::program::{Program, TICK, hear_of};
 use common::{House, chat, handshake, masked};
 use hallway::hub::{History, PeerId};
 use hallway::limits::{Limits, SCRATCH_BYTES_KEPT};
-use hallway::reactor::raise_descriptor_limit;
+use hallway::process::raise_descriptor_limit;
 use hallway::server::Ending;
 use heap::held;
 

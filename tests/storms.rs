@@ -18,7 +18,7 @@ use common::program::{
 };
 use common::{handshake, masked};
 use hallway::limits::{ACCEPTS_PER_TURN, DESCRIPTORS_RESERVED, REFUSALS_MAX};
-use hallway::reactor::raise_descriptor_limit;
+use hallway::process::raise_descriptor_limit;
 use rustix::net::sockopt::set_socket_linger;
 use tungstenite::Message;
 

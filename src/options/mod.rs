@@ -11,7 +11,8 @@ use lexopt::{Arg, Parser, ValueExt};
 use log::LevelFilter;
 
 use crate::limits::{self, DESCRIPTORS_RESERVED, Limits, REFUSALS_MAX};
-use crate::reactor::{Address, User};
+use crate::process::User;
+use crate::reactor::Address;
 use crate::server::Origins;
 
 pub use settings::{FLAGS, Flag, SETTINGS, Setting};

@@ -15,8 +15,8 @@ use rustix::net::listen;
 use super::address::Address;
 use super::socket_file::SocketFile;
 use super::transport::Stream;
-use super::user::Identity;
 use crate::limits::LISTEN_BACKLOG;
+use crate::process::Identity;
 
 /// Where systemd says how it calls the sockets that it passes (sd_listen_fds(3)).
 const NAMES_VARIABLE: &str = "LISTEN_FDNAMES";

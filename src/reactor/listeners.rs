@@ -16,8 +16,8 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use super::address::Address;
 use super::listener::Listener;
 use super::transport::Stream;
-use super::user::Identity;
 use crate::limits::ACCEPT_RETRY_MS;
+use crate::process::Identity;
 
 /// One attempt to take a connection in.
 #[derive(Debug)]

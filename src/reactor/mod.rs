@@ -10,16 +10,10 @@
 
 mod address;
 mod clock;
-#[cfg(feature = "confine")]
-mod confine;
-mod descriptors;
 mod listener;
 mod listeners;
-mod memory;
 mod socket_file;
-mod supervisor;
 mod transport;
-mod user;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -33,11 +27,7 @@ use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
 pub use address::Address;
-#[cfg(feature = "confine")]
-pub use confine::confine;
-pub use descriptors::raise_descriptor_limit;
 pub use listeners::Listeners;
-pub use user::{Identity, User, forgo_privileges, is_root};
 
 use crate::clock::Now;
 use crate::hub::PeerId;
@@ -45,10 +35,10 @@ use crate::limits::{
     ACCEPTS_PER_TURN, EVENTS_PER_POLL, READ_BUFFER_BYTES, READS_PER_PEER_AND_TURN,
     TRANSMITS_PER_TURN, WRITE_SLICES_MAX, WRITES_PER_PEER_AND_TURN, column_growth,
 };
+use crate::process::{Supervisor, resident_bytes};
 use crate::server::{Output, Server, busy};
 use clock::Clock;
 use listeners::Accepted;
-use supervisor::Supervisor;
 use transport::{Outcome, Stream, Transport};
 
 /// The token of the signals; those of the listeners follow it downwards. Sockets have the
@@ -179,11 +169,13 @@ impl Reactor {
         }
         self.server.handle_timeout(now);
         if self.server.is_scraped() {
-            self.server.handle_resident_memory(memory::resident_bytes());
+            self.server.handle_resident_memory(resident_bytes());
         }
         self.act_on_outputs(now);
         self.accept(now);
-        self.supervisor.handle_timeout(now.mono_ms, &self.server);
+        let status =
+            || format!("Connections: {}, rooms: {}", self.server.peers(), self.server.rooms());
+        self.supervisor.handle_timeout(now.mono_ms, status);
         self.server.handle_turn_took(self.clock.us_since_now());
         if self.server.is_drained(now) {
             self.ended.get_or_insert(Ended::Drained);

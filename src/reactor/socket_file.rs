@@ -11,8 +11,8 @@ use mio::net::UnixStream;
 use rustix::fs::Mode;
 use rustix::process::umask;
 
-use super::user::Identity;
 use crate::limits::SOCKET_MODE;
+use crate::process::Identity;
 
 /// The file of a Unix socket that this process has bound. It goes when this is dropped.
 #[derive(Debug)]

@@ -12,11 +12,26 @@ use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use hallway::limits::{LOG_DEBUG_LINES, LOG_LINE_BYTES_MAX, LOG_LINES, LogLines};
 use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use crate::limits::LOG_LINE_BYTES_MAX;
 
 /// Where systemd says that standard error is the journal (systemd.exec(5)).
 const JOURNAL_VARIABLE: &str = "JOURNAL_STREAM";
+
+/// How many lines of one kind may come at once, and after how many milliseconds another one.
+/// Excess: counted, and said so with the next line.
+struct Lines {
+    burst: i64,
+    every_ms: i64,
+}
+
+/// From level info up: less than a megabyte a day for each kind where a line has its usual 100
+/// bytes, which the flash of a small box bears.
+const LINES: Lines = Lines { burst: 50, every_ms: 10_000 };
+
+/// Level debug, which somebody looks at: less than a screen's console takes in.
+const DEBUG_LINES: Lines = Lines { burst: 1_000, every_ms: 10 };
 
 struct Logger {
     is_journal: bool,
@@ -25,7 +40,7 @@ struct Logger {
 }
 
 /// Logs from here on what is at least as important as `level`.
-pub(crate) fn start(level: LevelFilter) {
+pub fn start(level: LevelFilter) {
     let is_journal = std::env::var_os(JOURNAL_VARIABLE).is_some();
     let logger = Logger { is_journal, flood: Mutex::default() };
     // A second logger is refused; the first one serves as well.
@@ -35,7 +50,7 @@ pub(crate) fn start(level: LevelFilter) {
 }
 
 /// Says what is held back still; for the end.
-pub(crate) fn flush() {
+pub fn flush() {
     log::logger().flush();
 }
 
@@ -142,7 +157,7 @@ impl Flood {
 
 impl Kind {
     fn admits(&mut self, now_ms: i64) -> bool {
-        let LogLines { burst, every_ms } = lines(self.level);
+        let &Lines { burst, every_ms } = lines(self.level);
         // A clock that was put back must not hold lines back for longer than a full bucket does.
         self.full_at_ms = self.full_at_ms.clamp(now_ms, now_ms + burst * every_ms);
         let has_room = self.has_room(now_ms);
@@ -154,13 +169,13 @@ impl Kind {
     }
 
     fn has_room(&self, now_ms: i64) -> bool {
-        let LogLines { burst, every_ms } = lines(self.level);
+        let &Lines { burst, every_ms } = lines(self.level);
         self.full_at_ms.saturating_sub(now_ms) <= (burst - 1) * every_ms
     }
 }
 
-fn lines(level: Level) -> LogLines {
-    if level >= Level::Debug { LOG_DEBUG_LINES } else { LOG_LINES }
+fn lines(level: Level) -> &'static Lines {
+    if level >= Level::Debug { &DEBUG_LINES } else { &LINES }
 }
 
 /// The words of a line before its first `key=`.
@@ -178,7 +193,7 @@ mod tests {
 
     const HERE: Place = ("here.rs", 1);
     const THERE: Place = ("there.rs", 1);
-    const BURST: i64 = LOG_LINES.burst;
+    const BURST: i64 = LINES.burst;
 
     /// How many of so many lines pass.
     fn passed(flood: &mut Flood, place: Place, now_ms: i64, lines: i64) -> i64 {
@@ -191,11 +206,11 @@ mod tests {
         let mut flood = Flood::default();
         assert_eq!(passed(&mut flood, HERE, 0, BURST + 7), BURST);
         assert_eq!(passed(&mut flood, THERE, 0, 1), 1);
-        assert_eq!(flood.told(LOG_LINES.every_ms - 1), None);
+        assert_eq!(flood.told(LINES.every_ms - 1), None);
         let line = "held back event=\"refused\" lines=7".to_owned();
-        assert_eq!(flood.told(LOG_LINES.every_ms), Some((Level::Warn, line)));
-        assert_eq!(flood.told(LOG_LINES.every_ms), None, "said once");
-        assert_eq!(passed(&mut flood, HERE, LOG_LINES.every_ms, 5), 1, "one more each interval");
+        assert_eq!(flood.told(LINES.every_ms), Some((Level::Warn, line)));
+        assert_eq!(flood.told(LINES.every_ms), None, "said once");
+        assert_eq!(passed(&mut flood, HERE, LINES.every_ms, 5), 1, "one more each interval");
     }
 
     #[test]
@@ -203,7 +218,7 @@ mod tests {
         let mut flood = Flood::default();
         passed(&mut flood, HERE, 1_000_000_000_000, BURST);
         assert_eq!(passed(&mut flood, HERE, 0, 1), 0);
-        assert_eq!(passed(&mut flood, HERE, LOG_LINES.every_ms, 1), 1);
+        assert_eq!(passed(&mut flood, HERE, LINES.every_ms, 1), 1);
     }
 
     #[test]

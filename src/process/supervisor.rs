@@ -1,11 +1,9 @@
 //! What the supervisor is told (sd_notify(3)): that the server is ready, that it stops, that its
-//! loop still turns, and a line for people.
+//! loop still runs, and a line for people.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-
-use crate::server::Server;
 
 /// Where the supervisor listens: a path, or a name in the abstract space after an `@`.
 const SOCKET_VARIABLE: &str = "NOTIFY_SOCKET";
@@ -16,10 +14,10 @@ const WATCHDOG_PID_VARIABLE: &str = "WATCHDOG_PID";
 
 /// The supervisor that waits to hear of us, if there is one.
 #[derive(Debug)]
-pub(super) struct Supervisor {
+pub(crate) struct Supervisor {
     /// Connected at the start and kept: a server without a free descriptor is still alive.
     socket: Option<UnixDatagram>,
-    /// How often it is told that the loop turns, in milliseconds.
+    /// How often it is told that the loop runs, in milliseconds.
     every_ms: Option<u64>,
     /// When it is told next.
     due_ms: u64,
@@ -27,7 +25,7 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     /// The supervisor that the environment names.
-    pub(super) fn of_environment() -> Self {
+    pub(crate) fn of_environment() -> Self {
         let variable = |name| std::env::var(name).ok();
         let socket = variable(SOCKET_VARIABLE).and_then(|name| {
             let complain = |error: &io::Error| {
@@ -46,26 +44,25 @@ impl Supervisor {
     }
 
     /// The server serves.
-    pub(super) fn ready(&self) {
+    pub(crate) fn ready(&self) {
         self.tell("READY=1\nSTATUS=Serving");
     }
 
     /// The server says goodbye.
-    pub(super) fn stopping(&self) {
+    pub(crate) fn stopping(&self) {
         self.tell("STOPPING=1\nSTATUS=Saying goodbye");
     }
 
     /// When [`Supervisor::handle_timeout`] must be called next; `None` for never.
-    pub(super) fn poll_timeout(&self) -> Option<u64> {
+    pub(crate) fn poll_timeout(&self) -> Option<u64> {
         self.every_ms.map(|_| self.due_ms)
     }
 
-    /// Says that the loop turns, and how the server is, where that is due.
-    pub(super) fn handle_timeout(&mut self, now_ms: u64, server: &Server) {
+    /// Says that the loop runs, and what `status` makes for people, where that is due.
+    pub(crate) fn handle_timeout(&mut self, now_ms: u64, status: impl FnOnce() -> String) {
         let Some(every_ms) = self.every_ms.filter(|_| self.due_ms <= now_ms) else { return };
         self.due_ms = now_ms + every_ms;
-        let (peers, rooms) = (server.peers(), server.rooms());
-        self.tell(&format!("WATCHDOG=1\nSTATUS=Connections: {peers}, rooms: {rooms}"));
+        self.tell(&format!("WATCHDOG=1\nSTATUS={}", status()));
     }
 
     fn tell(&self, state: &str) {

@@ -1,0 +1,17 @@
+//! The process on its machine: as which user it runs, what it may call, what it holds, and whom
+//! it tells how it is. Nothing here knows a connection.
+
+#[cfg(feature = "confine")]
+mod confine;
+mod descriptors;
+pub mod logger;
+mod memory;
+mod supervisor;
+mod user;
+
+#[cfg(feature = "confine")]
+pub use confine::confine;
+pub use descriptors::raise_descriptor_limit;
+pub(crate) use memory::resident_bytes;
+pub(crate) use supervisor::Supervisor;
+pub use user::{Identity, User, forgo_privileges, is_root};
