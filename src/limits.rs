@@ -81,16 +81,11 @@ pub const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// frame costs anyway. Excess: memory grows as bytes come in, to twice as many at most.
 pub const FORESEEN_BYTES_MIN: usize = 64;
 
-/// `read` calls for one peer and turn. Excess: the rest waits for the next turn.
-pub const READS_PER_PEER_AND_TURN: usize = 4;
+/// `read` calls for one peer and iteration. Excess: the rest waits for the next iteration.
+pub const READS_PER_PEER_AND_ITERATION: usize = 4;
 
-/// Connections accepted in one turn. Excess: the rest waits for the next turn.
-pub const ACCEPTS_PER_TURN: usize = 256;
-
-/// Peers written to in one turn: about a millisecond of system calls. Excess: the rest waits for
-/// the next turn, in which everybody else's input is looked at first; so one broadcast to ten
-/// thousand holds nobody back for long.
-pub const TRANSMITS_PER_TURN: usize = 256;
+/// Connections accepted in one iteration. Excess: the rest waits for the next iteration.
+pub const ACCEPTS_PER_ITERATION: usize = 256;
 
 /// Members from which on a room is a crowd: what it is told takes turns with all else that is to
 /// be written. Small enough that a Pong behind a room of one less waits a fraction of a
@@ -102,31 +97,12 @@ pub const CROWD_MEMBERS_MIN: usize = 64;
 /// at once would otherwise each be told to all before them.
 pub const CROWD_NEWS_MS_MIN: u64 = 100;
 
-/// Writes to one peer in one turn. Excess: the rest waits for the next turn.
-pub const WRITES_PER_PEER_AND_TURN: usize = 16;
-
 /// Slices of one `writev`. Linux allows 1,024; a peer that keeps up has one or two, and setting up
 /// more of them than are used costs every write.
 pub const WRITE_SLICES_MAX: usize = 16;
 
-/// Events taken from one poll. Excess stays in the kernel until the next one.
-pub const EVENTS_PER_POLL: usize = 1024;
-
-/// Connections that the kernel may hold for us between two turns. The usual 128 drops SYNs when
-/// a thousand clients reconnect at once. Linux cuts it to `net.core.somaxconn`.
-pub const LISTEN_BACKLOG: i32 = 4096;
-
 /// The mode of a Unix socket's file: its owner and its group may connect, and nobody else.
 pub const SOCKET_MODE: u32 = 0o660;
-
-/// How long accepting rests after the system had no descriptor or memory for another
-/// connection, unless one closes before, in milliseconds.
-pub const ACCEPT_RETRY_MS: u64 = 500;
-
-/// A turn that began so much later than its poll was to end, in milliseconds, comes after a stop
-/// of the process or the machine, which no work of a turn comes near. Excess: all deadlines are
-/// put off as long.
-pub const STOPPED_MS_MIN: u64 = 1_000;
 
 /// Descriptors that are not peers: three standard streams, the poll, the signals' two, the
 /// listeners, the supervisor's, and a few to spare for the connections that are told that the house is full.

@@ -11,7 +11,7 @@ use std::net::TcpStream;
 
 use common::program::{Program, read_all};
 use common::{House, chat, handshake, masked};
-use hallway::limits::{Limits, READ_BUFFER_BYTES, READS_PER_PEER_AND_TURN};
+use hallway::limits::{Limits, READ_BUFFER_BYTES, READS_PER_PEER_AND_ITERATION};
 use hallway::server::Ending;
 use heap::held;
 
@@ -130,7 +130,7 @@ fn fill(program: &Program, flooder: &mut TcpStream, enough: usize) -> (usize, us
 
 #[test]
 fn who_sends_without_end_takes_one_budget_a_turn_from_the_others() {
-    let budget = READS_PER_PEER_AND_TURN * READ_BUFFER_BYTES;
+    let budget = READS_PER_PEER_AND_ITERATION * READ_BUFFER_BYTES;
     let program = Program::start(&[]);
     let mut flooder = program.connect();
     let request = handshake("username=mallory", "");

@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("server", &["server", "hub", "wire", "web"]),
     ("process", &["process"]),
     ("options", &["server", "process", "reactor"]),
-    ("reactor", &["reactor", "process", "server", "hub"]),
+    ("reactor", &["reactor", "process", "conn", "peer"]),
 ];
 
 fn root() -> PathBuf {
@@ -149,6 +149,12 @@ const NUMBERS_ELSEWHERE: &[&str] = &[
     "DEFAULT_PORT",
     "SIMILARITY_MIN",
     "USAGE",
+    "EVENTS_PER_POLL",
+    "WRITES_PER_ITERATION",
+    "WRITTEN_BYTES_PER_ITERATION",
+    "LISTEN_BACKLOG",
+    "ACCEPT_RETRY_MS",
+    "STOPPED_MS_MIN",
     "OFFSET_MS",
     "HEADER_BYTES_MAX",
     "SENT_HEADER_BYTES_MAX",

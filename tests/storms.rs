@@ -17,7 +17,7 @@ use common::program::{
     stream_of,
 };
 use common::{handshake, masked};
-use hallway::limits::{ACCEPTS_PER_TURN, DESCRIPTORS_RESERVED, REFUSALS_MAX};
+use hallway::limits::{ACCEPTS_PER_ITERATION, DESCRIPTORS_RESERVED, REFUSALS_MAX};
 use hallway::process::raise_descriptor_limit;
 use rustix::net::sockopt::set_socket_linger;
 use tungstenite::Message;
@@ -126,7 +126,7 @@ fn one_turn_takes_in_so_many_and_the_next_the_rest() {
     let turns = text.split("epoll_wait(").map(|turn| {
         turn.lines().filter(|line| line.starts_with("accept4(") && !line.contains(" = -1 ")).count()
     });
-    assert_eq!(turns.max(), Some(ACCEPTS_PER_TURN), "the most that one turn has taken in");
+    assert_eq!(turns.max(), Some(ACCEPTS_PER_ITERATION), "the most that one turn has taken in");
 }
 
 // --- who says too much

@@ -5,7 +5,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use chrono::{Local, Offset, TimeZone};
 
 use crate::clock::Now;
-use crate::limits::STOPPED_MS_MIN;
+
+/// An iteration that began so much later than its poll was to end, in milliseconds, comes after a
+/// stop of the process or the machine, which no work of an iteration comes near. Excess: all
+/// deadlines are put off as long.
+const STOPPED_MS_MIN: u64 = 1_000;
 
 /// Zones change their offset on whole minutes, so once a minute is often enough to ask.
 const OFFSET_MS: i64 = 60_000;
@@ -33,7 +37,7 @@ impl Clock {
         whole_ms(self.start.elapsed())
     }
 
-    /// The time by all clocks, after a turn that had nothing to do for at most so long.
+    /// The time by all clocks, after a poll that was to sleep for at most so long.
     ///
     /// Where far more time has gone by, the process was stopped (SIGSTOP, a machine that was
     /// paused). Then nobody's deadline may come from it: no ping was sent and no answer read.
@@ -60,7 +64,7 @@ impl Clock {
     }
 }
 
-/// For how long the process was stopped in a turn that took so long, if it was.
+/// For how long the process was stopped in an iteration that took so long, if it was.
 fn stopped(took: Duration, sleep_max: Option<Duration>) -> Option<Duration> {
     let beyond = took.checked_sub(sleep_max?)?;
     (beyond >= Duration::from_millis(STOPPED_MS_MIN)).then_some(beyond)
@@ -92,7 +96,7 @@ mod tests {
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
     #[test]
-    fn a_turn_that_took_far_longer_than_it_could_was_a_stop() {
+    fn an_iteration_that_took_far_longer_than_it_could_was_a_stop() {
         assert_eq!(stopped(MS(60_000), Some(MS(500))), Some(MS(59_500)));
         assert_eq!(stopped(MS(60_000), Some(MS(60_000))), None, "it slept as it was told");
         assert_eq!(stopped(MS(500 + STOPPED_MS_MIN - 1), Some(MS(500))), None, "a busy machine");
@@ -103,7 +107,7 @@ mod tests {
     fn the_time_of_a_stop_does_not_count() {
         let mut clock = Clock::new();
         let before = clock.now(Some(MS(0))).mono_ms;
-        // As if the last turn had begun a minute ago.
+        // As if the last iteration had begun a minute ago.
         clock.start -= MS(60_000);
         clock.read_at -= MS(60_000);
         let after = clock.now(Some(MS(10))).mono_ms;

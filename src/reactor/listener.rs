@@ -15,11 +15,14 @@ use rustix::net::listen;
 use super::address::Address;
 use super::socket_file::SocketFile;
 use super::transport::Stream;
-use crate::limits::LISTEN_BACKLOG;
 use crate::process::Identity;
 
 /// Where systemd says how it calls the sockets that it passes (sd_listen_fds(3)).
 const NAMES_VARIABLE: &str = "LISTEN_FDNAMES";
+
+/// Connections that the kernel may hold for us between two iterations. The usual 128 drops SYNs
+/// when a thousand clients reconnect at once. Linux cuts it to `net.core.somaxconn`.
+const LISTEN_BACKLOG: i32 = 4096;
 
 /// One listening socket.
 #[derive(Debug)]

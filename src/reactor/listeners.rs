@@ -1,9 +1,9 @@
-//! The listening sockets: how connections are taken in, also when there is no place for them.
+//! The listening sockets: how connections are accepted, also when there is no descriptor for them.
 //!
 //! mio is edge-triggered: a listener that could not accept for want of a descriptor is reported
 //! no more, and a loop that relies on the report goes deaf. So a listener counts as pending until
 //! accepting has said that nothing is left; one descriptor is kept in reserve to accept and
-//! refuse with; and where even that is gone, accepting rests for a moment and is tried again at
+//! refuse with; and where even that is gone, accepting pauses for a moment and is tried again at
 //! the next close.
 
 use std::io::{self, ErrorKind};
@@ -16,8 +16,11 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use super::address::Address;
 use super::listener::Listener;
 use super::transport::Stream;
-use crate::limits::ACCEPT_RETRY_MS;
 use crate::process::Identity;
+
+/// How long accepting pauses after the system had no descriptor or memory for another
+/// connection, unless one closes before, in milliseconds.
+const ACCEPT_RETRY_MS: u64 = 500;
 
 /// One attempt to take a connection in.
 #[derive(Debug)]
@@ -25,7 +28,7 @@ pub(super) enum Accepted {
     /// A connection, and the address that it comes from if it has one.
     Connection(Stream, Option<SocketAddr>),
     /// A connection for which there is no descriptor: all that can be done is to say so.
-    Surplus(Stream),
+    OverFdLimit(Stream),
     /// Nothing is left to take in, for now.
     Nothing,
 }
@@ -36,8 +39,8 @@ pub struct Listeners {
     all: Vec<Entry>,
     /// A descriptor in reserve.
     spare: Option<OwnedFd>,
-    /// Accepting rests until then, in milliseconds of the monotonic clock.
-    rests_until_ms: Option<u64>,
+    /// Accepting pauses until then, in milliseconds of the monotonic clock.
+    paused_until_ms: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -120,19 +123,19 @@ impl Listeners {
 
     /// A descriptor has come free.
     pub(super) fn handle_closed(&mut self) {
-        self.end_rest();
+        self.resume();
         self.take_spare();
     }
 
     /// Whether there may be connections to take in now.
     pub(super) fn is_pending(&self, now_ms: u64) -> bool {
-        self.rests_until_ms.is_none_or(|until| until <= now_ms)
+        self.paused_until_ms.is_none_or(|until| until <= now_ms)
             && self.all.iter().any(|entry| entry.is_pending)
     }
 
-    /// When accepting ends its rest.
+    /// When accepting ends its pause.
     pub(super) fn poll_timeout(&self) -> Option<u64> {
-        self.rests_until_ms
+        self.paused_until_ms
     }
 
     /// Takes one connection in from any listener.
@@ -143,7 +146,7 @@ impl Listeners {
                     Ok((stream, from)) => return Accepted::Connection(stream, from),
                     Err(error) => {
                         if let Some(stream) = self.handle_error(index, &error, now_ms) {
-                            return Accepted::Surplus(stream);
+                            return Accepted::OverFdLimit(stream);
                         }
                     }
                 }
@@ -156,14 +159,14 @@ impl Listeners {
         match error.kind() {
             ErrorKind::WouldBlock => {
                 self.all[index].is_pending = false;
-                self.end_rest();
+                self.resume();
             }
             // What befell one connection before it was taken in says nothing of the next.
             ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
             _ if is_out_of_descriptors(error) => {
-                return self.accept_surplus(index, error, now_ms);
+                return self.accept_with_spare(index, error, now_ms);
             }
-            _ => self.rest(error, now_ms),
+            _ => self.pause(error, now_ms),
         }
         None
     }
@@ -171,20 +174,25 @@ impl Listeners {
     /// Accepts with the descriptor in reserve, if there is one.
     ///
     /// Linux looks for a descriptor before it looks for a connection, so there may be none.
-    fn accept_surplus(&mut self, index: usize, error: &io::Error, now_ms: u64) -> Option<Stream> {
+    fn accept_with_spare(
+        &mut self,
+        index: usize,
+        error: &io::Error,
+        now_ms: u64,
+    ) -> Option<Stream> {
         if self.spare.take().is_some() {
             match self.all[index].socket.accept() {
                 Ok((stream, _)) => return Some(stream),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.take_spare();
                     self.all[index].is_pending = false;
-                    self.end_rest();
+                    self.resume();
                     return None;
                 }
                 Err(_) => self.take_spare(),
             }
         }
-        self.rest(error, now_ms);
+        self.pause(error, now_ms);
         None
     }
 
@@ -197,21 +205,21 @@ impl Listeners {
         }
     }
 
-    fn end_rest(&mut self) {
-        if self.rests_until_ms.take().is_some() {
+    fn resume(&mut self) {
+        if self.paused_until_ms.take().is_some() {
             log::info!("accepting again");
             self.take_spare();
         }
     }
 
-    fn rest(&mut self, error: &io::Error, now_ms: u64) {
-        if self.rests_until_ms.is_none() {
+    fn pause(&mut self, error: &io::Error, now_ms: u64) {
+        if self.paused_until_ms.is_none() {
             log::warn!(
                 "cannot accept error={:?} again=\"at the next close, or in {ACCEPT_RETRY_MS} ms\"",
                 error.to_string()
             );
         }
-        self.rests_until_ms = Some(now_ms + ACCEPT_RETRY_MS);
+        self.paused_until_ms = Some(now_ms + ACCEPT_RETRY_MS);
     }
 }
 

@@ -10,7 +10,10 @@ use mio::{Interest, Registry, Token};
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// So many bytes; never 0 unless 0 were asked for.
-    Moved(usize),
+    ///
+    /// `drained` after a read: the transport has nothing more for us now, and the poll will tell
+    /// when it has. After a write: all that it accepted is with the kernel.
+    Moved { len: usize, drained: bool },
     /// The socket has or takes no more now; the poll will tell when it does.
     Blocked,
     /// The peer will send no more.
@@ -66,22 +69,26 @@ impl Transport {
 
     /// Reads into `buffer`.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Outcome {
-        let outcome = match &mut self.stream {
+        let capacity = buffer.len();
+        let read = match &mut self.stream {
             Stream::Tcp(stream) => retry(|| stream.read(buffer)),
             Stream::Unix(stream) => retry(|| stream.read(buffer)),
         };
-        match outcome {
-            Outcome::Moved(0) => Outcome::Eof,
-            outcome => outcome,
+        match read {
+            Ok(0) => Outcome::Eof,
+            // A read that does not fill the buffer has emptied the socket.
+            Ok(len) => Outcome::Moved { len, drained: len < capacity },
+            Err(outcome) => outcome,
         }
     }
 
     /// Writes as much of `slices` as the socket takes, in one call.
     pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> Outcome {
-        match &mut self.stream {
+        let written = match &mut self.stream {
             Stream::Tcp(stream) => retry(|| write_to(stream, slices)),
             Stream::Unix(stream) => retry(|| write_to(stream, slices)),
-        }
+        };
+        written.map_or_else(|outcome| outcome, |len| Outcome::Moved { len, drained: true })
     }
 
     /// Ends our direction of the connection; what is written still arrives.
@@ -102,13 +109,14 @@ fn write_to(stream: &mut impl Write, slices: &[IoSlice<'_>]) -> io::Result<usize
     }
 }
 
-fn retry(mut call: impl FnMut() -> io::Result<usize>) -> Outcome {
+/// How many bytes moved, or what came of it instead.
+fn retry(mut call: impl FnMut() -> io::Result<usize>) -> Result<usize, Outcome> {
     loop {
         match call() {
-            Ok(len) => return Outcome::Moved(len),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Outcome::Blocked,
+            Ok(len) => return Ok(len),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(Outcome::Blocked),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Outcome::Lost(error),
+            Err(error) => return Err(Outcome::Lost(error)),
         }
     }
 }
