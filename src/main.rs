@@ -6,10 +6,10 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use hallway::chat::{self, Chat, Ending};
 use hallway::options::{self, Action, Options};
 use hallway::process::{User, forgo_privileges, is_root, logger, raise_descriptor_limit};
 use hallway::reactor::{Ended, Listeners, Reactor};
-use hallway::server::{Ending, Server};
 
 /// The exit status of a wrong command line, as in sysexits and most shells.
 const USAGE: u8 = 2;
@@ -68,7 +68,7 @@ fn serve(options: &Options) -> ExitCode {
 }
 
 /// Everything that can fail before the first connection.
-fn open(options: &Options) -> io::Result<Reactor> {
+fn open(options: &Options) -> io::Result<Reactor<Chat>> {
     let descriptors = raise_descriptor_limit();
     options.check_descriptors(descriptors).map_err(io::Error::other)?;
     let (limits, beyond) = options.limits_within(descriptors);
@@ -84,8 +84,9 @@ fn open(options: &Options) -> io::Result<Reactor> {
         None => Listeners::bind(&options.listen)?,
     };
     drop_privileges(options, &listeners)?;
-    let server = Server::with(limits, options.origins.clone(), epoch());
-    let reactor = Reactor::new(listeners, server)?;
+    let connections = chat::server(limits, options.origins.clone(), epoch());
+    let mut reactor = Reactor::new(listeners, connections)?;
+    reactor.take_signals()?;
     #[cfg(feature = "confine")]
     hallway::process::confine(reactor.listeners().have_files())?;
     for (address, name) in reactor.listeners().addresses() {
@@ -115,12 +116,13 @@ fn epoch() -> u64 {
     RandomState::new().hash_one(())
 }
 
-fn run(reactor: &mut Reactor) -> ExitCode {
+fn run(reactor: &mut Reactor<Chat>) -> ExitCode {
     let ended = reactor.run();
-    let counters = reactor.server().counters();
+    let connections = reactor.connections();
+    let counters = connections.application().counters();
     log::info!(
         "stopped peers={} joined={} messages={} refused={} too_slow={}",
-        reactor.server().peers(),
+        connections.peers(),
         counters.joined,
         counters.messages,
         counters.refused.sum(),
