@@ -276,7 +276,10 @@ fn a_taken_port_is_one_clear_line() {
     assert_eq!(second.status.code(), Some(1));
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.contains(&address), "{said}");
-    assert!(said.contains("something else listens there") && said.contains("--listen"), "{said}");
+    assert!(
+        said.contains("another program already listens there") && said.contains("--listen"),
+        "{said}"
+    );
 }
 
 #[test]

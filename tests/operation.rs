@@ -157,7 +157,7 @@ fn the_socket_of_a_killed_server_is_taken_over() {
     program.logged("addr=unix:");
     join(&socket.0, "HTTP/1.1 101 ");
     let said = failure(&["--listen", &socket.listen()]);
-    assert!(said.contains("a running server listens there"), "{said}");
+    assert!(said.contains("another server already listens there"), "{said}");
     join(&socket.0, "HTTP/1.1 101 ");
 }
 
@@ -166,7 +166,7 @@ fn a_file_that_is_not_its_socket_is_left_alone() {
     let socket = Scratch::new("foreign");
     fs::write(&socket.0, "precious").expect("a file");
     let said = failure(&["--listen", &socket.listen()]);
-    assert!(said.contains("that file is no socket"), "{said}");
+    assert!(said.contains("that file is not a socket"), "{said}");
     assert_eq!(fs::read_to_string(&socket.0).expect("a file"), "precious");
 
     fs::remove_file(&socket.0).expect("it goes");
@@ -179,7 +179,7 @@ fn a_file_that_is_not_its_socket_is_left_alone() {
     assert!(fs::symlink_metadata(&socket.0).is_ok(), "another server's socket stays");
 
     let nowhere = failure(&["--listen", "unix:/nowhere/hallway.sock"]);
-    assert!(nowhere.contains("make its directory"), "{nowhere}");
+    assert!(nowhere.contains("create its directory"), "{nowhere}");
 }
 
 #[test]

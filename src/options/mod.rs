@@ -93,7 +93,7 @@ impl Options {
         let needed = self.descriptors_min();
         match descriptors.filter(|&all| all < needed) {
             Some(all) => Err(format!(
-                "only {all} descriptors are allowed, and to serve a single peer takes {needed}; \
+                "this process may open {all} file descriptors and needs at least {needed}; \
                  raise the limit with ulimit -n or LimitNOFILE="
             )),
             None => Ok(()),
@@ -172,12 +172,12 @@ fn set(setting: &Setting, name: &str, value: &str, options: &mut Options) -> Res
 }
 
 fn default_port(variable: &impl Fn(&str) -> Option<String>) -> Result<u16, String> {
-    match variable("PORT").filter(|value| !value.is_empty()) {
-        None => Ok(DEFAULT_PORT),
-        Some(port) => port
-            .parse()
-            .map_err(|_| format!("PORT {port}: out of range; expected 0 to {}", u16::MAX)),
+    let mut port = DEFAULT_PORT;
+    if let Some(value) = variable("PORT").filter(|value| !value.is_empty()) {
+        values::number(&value, 0..=u16::MAX.into(), &mut port)
+            .map_err(|why| format!("PORT {value}: {why}"))?;
     }
+    Ok(port)
 }
 
 #[cfg(test)]
@@ -250,23 +250,24 @@ mod tests {
             ("--history 10001", "--history 10001: out of range; expected 0 to 10000"),
             ("--history -1", "--history -1: out of range; expected 0 to 10000"),
             ("--queue-frames 7", "--queue-frames 7: out of range; expected 8 to 65536"),
-            (
-                "--queue-bytes 1G",
-                "--queue-bytes 1G: out of range; expected 4096 to 268435456, K and M allowed",
-            ),
-            (
-                "--ping 5",
-                "--ping 5: out of range; expected 0, or 1000ms to 86400000ms, with ms, s or m",
-            ),
+            ("--history ten", "--history ten: 'ten' is not a number; expected 0 to 10000"),
+            ("--queue-bytes 1G", "--queue-bytes 1G: '1G' is not a size; expected 4K to 256M"),
+            ("--queue-bytes K", "--queue-bytes K: 'K' is not a size; expected 4K to 256M"),
+            ("--queue-bytes 1024M", "--queue-bytes 1024M: out of range; expected 4K to 256M"),
+            ("--text-bytes 0", "--text-bytes 0: out of range; expected 1 to 1M"),
+            ("--ping 30", "--ping 30: '30' has no unit; try 30s"),
+            ("--ping 5h", "--ping 5h: '5h' is not a time; expected 0, or 1s to 1440m"),
+            ("--ping 5ms", "--ping 5ms: out of range; expected 0, or 1s to 1440m"),
             (
                 "--ping 99999999999999999999m",
-                "--ping 99999999999999999999m: out of range; expected 0, or 1000ms to 86400000ms, with ms, s or m",
+                "--ping 99999999999999999999m: out of range; expected 0, or 1s to 1440m",
             ),
             (
                 "--listen 8080",
-                "--listen 8080: expected IP:PORT, like 0.0.0.0:8080 or [::]:8080, or unix:PATH",
+                "--listen 8080: expected ADDR:PORT with an IP address, like 0.0.0.0:8080 or \
+                 [::]:8080, or unix:PATH",
             ),
-            ("--user 0:0", "--user 0:0: that is root, who would give up nothing"),
+            ("--user 0:0", "--user 0:0: this is root; choose another user"),
             ("--log loud", "--log loud: expected error, warn, info or debug"),
             ("--history", "--history needs a value: --history N"),
             ("--quue-frames 9", "unknown option --quue-frames; did you mean --queue-frames?"),
@@ -280,8 +281,11 @@ mod tests {
         assert!(error("--text-bytes 1M").contains("--message-bytes"));
         let port = parse_with("", &[("PORT", "70000")]).unwrap_err();
         assert_eq!(port, "PORT 70000: out of range; expected 0 to 65535");
+        let port = parse_with("", &[("PORT", "http")]).unwrap_err();
+        assert_eq!(port, "PORT http: 'http' is not a number; expected 0 to 65535");
+        assert_eq!(parse_with("--ping 0", &[]).unwrap().limits.ping_ms, 0);
         let history = parse_with("", &[("HALLWAY_HISTORY", "x")]).unwrap_err();
-        assert_eq!(history, "HALLWAY_HISTORY x: out of range; expected 0 to 10000");
+        assert_eq!(history, "HALLWAY_HISTORY x: 'x' is not a number; expected 0 to 10000");
     }
 
     #[test]
@@ -297,7 +301,7 @@ mod tests {
         let needed = 16 + 8 + 1 + 1;
         assert_eq!(options.check_descriptors(Some(needed)), Ok(()));
         assert_eq!(options.limits_within(Some(needed)).0.peers_max, 1);
-        assert!(options.check_descriptors(Some(needed - 1)).unwrap_err().contains("takes 26"));
+        assert!(options.check_descriptors(Some(needed - 1)).unwrap_err().contains("at least 26"));
         assert_eq!(options.check_descriptors(None), Ok(()));
     }
 
@@ -323,7 +327,7 @@ mod tests {
         }
         let few = checked("--max-peers 5000 --check", 1024);
         assert!(few.contains("999 at once, not the 5000 asked for: descriptors"), "{few}");
-        assert!(error("--check --history x").starts_with("--history x: out of range"));
+        assert!(error("--check --history x").starts_with("--history x: 'x' is not"));
     }
 
     #[test]

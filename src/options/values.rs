@@ -23,7 +23,7 @@ pub(super) fn add_origin(origins: &mut Origins, origin: &str) -> Result<(), Stri
     };
     if !is_origin {
         return Err(
-            "expected SCHEME://HOST[:PORT] without a path, like https://example.org, or any"
+            "expected SCHEME://HOST[:PORT] without a path, like https://example.org, or null, or any"
                 .to_owned(),
         );
     }
@@ -36,46 +36,67 @@ pub(super) fn add_origin(origins: &mut Origins, origin: &str) -> Result<(), Stri
 }
 
 /// A whole number within `range`.
-pub(super) fn number(value: &str, range: RangeInclusive<u64>, out: &mut u32) -> Result<(), String> {
-    let out_of_range = || format!("out of range; expected {} to {}", range.start(), range.end());
-    let number =
-        value.parse().ok().filter(|number| range.contains(number)).ok_or_else(out_of_range)?;
-    *out = u32::try_from(number).map_err(|_| out_of_range())?;
+pub(super) fn number<T: TryFrom<u64>>(
+    value: &str,
+    range: RangeInclusive<u64>,
+    out: &mut T,
+) -> Result<(), String> {
+    let expected = format!("expected {} to {}", range.start(), range.end());
+    *out = scaled(value, "number", &[("", 1)], &expected, |number| range.contains(number))?;
     Ok(())
 }
 
 /// Bytes, with K or M.
 pub(super) fn size(value: &str, range: RangeInclusive<u64>, out: &mut u32) -> Result<(), String> {
-    let out_of_range =
-        || format!("out of range; expected {} to {}, K and M allowed", range.start(), range.end());
-    let bytes = scaled(value, &[("K", 1024), ("M", 1024 * 1024), ("", 1)]);
-    let bytes = bytes.filter(|bytes| range.contains(bytes)).ok_or_else(out_of_range)?;
-    *out = u32::try_from(bytes).map_err(|_| out_of_range())?;
+    let units = [("M", 1024 * 1024), ("K", 1024), ("", 1)];
+    let expected = format!("expected {}", between(&range, &units));
+    *out = scaled(value, "size", &units, &expected, |bytes| range.contains(bytes))?;
     Ok(())
 }
 
 /// Milliseconds, from a time with ms, s or m; 0 is outside of every range and allowed.
 pub(super) fn time(value: &str, range: RangeInclusive<u64>, out: &mut u64) -> Result<(), String> {
-    let ms = match value {
-        "0" => Some(0),
-        _ => scaled(value, &[("ms", 1), ("s", 1000), ("m", 60_000)])
-            .filter(|ms| *ms == 0 || range.contains(ms)),
-    };
-    *out = ms.ok_or_else(|| {
-        format!(
-            "out of range; expected 0, or {}ms to {}ms, with ms, s or m",
-            range.start(),
-            range.end()
-        )
-    })?;
+    let units = [("m", 60_000), ("s", 1000), ("ms", 1), ("", 1)];
+    if is_integer(value) && value.bytes().any(|digit| digit != b'0') {
+        return Err(format!("'{value}' has no unit; try {value}s"));
+    }
+    let expected = format!("expected 0, or {}", between(&range, &units));
+    *out = scaled(value, "time", &units, &expected, |ms| *ms == 0 || range.contains(ms))?;
     Ok(())
 }
 
-/// A number with the first of the units that it ends in.
-fn scaled(value: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let (digits, unit) = units.iter().find_map(|&(name, unit)| {
-        let digits = value.strip_suffix(name)?;
-        Some((digits, unit))
-    })?;
-    digits.parse::<u64>().ok()?.checked_mul(unit)
+/// A range as people write it: each end in the first of the units that divides it.
+fn between(range: &RangeInclusive<u64>, units: &[(&str, u64)]) -> String {
+    let written = |end: &u64| {
+        let unit = units.iter().find(|(_, unit)| end % unit == 0);
+        unit.map_or(end.to_string(), |(name, unit)| format!("{}{name}", end / unit))
+    };
+    format!("{} to {}", written(range.start()), written(range.end()))
+}
+
+/// A whole number in one of the units, each a name and a factor.
+fn scaled<T: TryFrom<u64>>(
+    value: &str,
+    kind: &str,
+    units: &[(&str, u64)],
+    expected: &str,
+    is_in_range: impl Fn(&u64) -> bool,
+) -> Result<T, String> {
+    let split = |&(name, unit): &(&str, u64)| Some((value.strip_suffix(name)?, unit));
+    let (digits, unit) = units
+        .iter()
+        .filter_map(split)
+        .find(|(digits, _)| is_integer(digits))
+        .ok_or_else(|| format!("'{value}' is not a {kind}; {expected}"))?;
+    let number = digits.parse().ok().and_then(|number: u64| number.checked_mul(unit));
+    number
+        .filter(is_in_range)
+        .and_then(|number| number.try_into().ok())
+        .ok_or_else(|| format!("out of range; {expected}"))
+}
+
+/// Whether this is a whole number, of whatever size and sign.
+fn is_integer(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())
 }

@@ -63,9 +63,9 @@ impl User {
         };
         let say = |why: &str| io::Error::other(format!("--user {name}: {why}"));
         let passwd = fs::read(PASSWD)
-            .map_err(|error| say(&format!("cannot read {PASSWD}: {error}; give UID:GID")))?;
+            .map_err(|error| say(&format!("cannot read {PASSWD}: {error}; use UID:GID instead")))?;
         let identity = find(&String::from_utf8_lossy(&passwd), name)
-            .ok_or_else(|| say("not in /etc/passwd; make that user or give UID:GID"))?;
+            .ok_or_else(|| say("not in /etc/passwd; create this user, or use UID:GID"))?;
         identity.check().map(|()| identity).map_err(say)
     }
 }
@@ -84,7 +84,7 @@ impl Identity {
         }
         let explain = |error: rustix::io::Errno| {
             let text = format!(
-                "cannot become user {}:{}: {error}; start as root or without --user",
+                "cannot switch to user {}:{}: {error}; start as root, or without --user",
                 self.uid, self.gid
             );
             io::Error::new(io::Error::from(error).kind(), text)
@@ -94,15 +94,17 @@ impl Identity {
         set_thread_res_uid(uid, uid, uid).map_err(explain)?;
         match set_thread_uid(Uid::ROOT) {
             Err(_) => Ok(()),
-            Ok(()) => Err(io::Error::other("could become root again after --user; not serving")),
+            Ok(()) => Err(io::Error::other(
+                "the process could still become root after --user; it does not start",
+            )),
         }
     }
 
     /// Fails for root, who would give up nothing, and for -1, which means "as before".
     fn check(self) -> Result<(), &'static str> {
         match [self.uid, self.gid] {
-            ids if ids.contains(&0) => Err("that is root, who would give up nothing"),
-            ids if ids.contains(&u32::MAX) => Err("4294967295 is nobody's number"),
+            ids if ids.contains(&0) => Err("this is root; choose another user"),
+            ids if ids.contains(&u32::MAX) => Err("4294967295 is not a valid UID or GID"),
             _ => Ok(()),
         }
     }
@@ -131,7 +133,7 @@ pub fn is_root() -> bool {
 /// (PR_SET_NO_NEW_PRIVS). Old kernels do not know how.
 pub fn forgo_privileges() {
     if let Err(error) = set_no_new_privs(true) {
-        log::info!("cannot forgo new privileges error={:?}", error.to_string());
+        log::info!("cannot set no_new_privs error={:?}", error.to_string());
     }
 }
 

@@ -11,7 +11,7 @@ const UNIX: &str = "unix:";
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
-    /// `IP:PORT`
+    /// `ADDR:PORT`
     Tcp(SocketAddr),
     /// `unix:PATH`
     Unix(PathBuf),
@@ -24,10 +24,9 @@ impl FromStr for Address {
         match text.strip_prefix(UNIX) {
             Some("") => Err("expected unix:PATH, like unix:/run/hallway.sock"),
             Some(path) => Ok(Self::Unix(PathBuf::from(path))),
-            None => text
-                .parse()
-                .map(Self::Tcp)
-                .map_err(|_| "expected IP:PORT, like 0.0.0.0:8080 or [::]:8080, or unix:PATH"),
+            None => text.parse().map(Self::Tcp).map_err(|_| {
+                "expected ADDR:PORT with an IP address, like 0.0.0.0:8080 or [::]:8080, or unix:PATH"
+            }),
         }
     }
 }

@@ -144,8 +144,8 @@ fn take(passed: &mut ListenFd, index: usize) -> io::Result<Listener> {
     };
     listener.ok_or_else(|| {
         io::Error::other(format!(
-            "socket {index} of those passed is none to accept connections from; its unit needs \
-             ListenStream= and Accept=no"
+            "passed socket {index} cannot accept connections; its unit needs ListenStream= and \
+             Accept=no"
         ))
     })
 }
@@ -154,18 +154,18 @@ fn explain(address: &Address, error: &io::Error) -> io::Error {
     let is_unix = matches!(address, Address::Unix(_));
     let advice = match error.kind() {
         ErrorKind::AddrInUse if is_unix => {
-            "a running server listens there; stop it or choose another path"
+            "another server already listens there; stop it or choose another path"
         }
-        ErrorKind::AddrInUse => "something else listens there; stop it or choose another port",
-        ErrorKind::AlreadyExists => "that file is no socket; remove it or choose another path",
-        ErrorKind::NotFound => "make its directory or choose another path",
+        ErrorKind::AddrInUse => {
+            "another program already listens there; stop it or choose another port"
+        }
+        ErrorKind::AlreadyExists => "that file is not a socket; remove it or choose another path",
+        ErrorKind::NotFound => "create its directory or choose another path",
         ErrorKind::PermissionDenied if is_unix => {
             "this user may not write there; choose another path"
         }
-        ErrorKind::PermissionDenied => "ports below 1024 need privileges; choose a higher one",
-        ErrorKind::AddrNotAvailable => {
-            "no interface of this machine has that address; choose another"
-        }
+        ErrorKind::PermissionDenied => "ports below 1024 need root; choose a higher one",
+        ErrorKind::AddrNotAvailable => "this machine does not have that address; choose another",
         _ => "choose another address",
     };
     let text = format!("cannot listen on {address}: {error}; {advice} with --listen");
