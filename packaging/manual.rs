@@ -1,7 +1,7 @@
-//! The manual page and the completions of three shells, made of the table of options.
+//! Makes the manual page and the completions of three shells from the table of options.
 //!
 //! `cargo run --example manual` writes them into packaging/generated; tests/packaging.rs fails
-//! where they are not what it would write.
+//! where those files are out of date.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -60,7 +60,7 @@ fn manual() -> String {
         let _ = writeln!(page, ".TP\n.BI \\-\\-{name} \\~ {value}\n{}", sentence(setting.help));
         let _ = writeln!(page, "Environment: \\fB{}\\fR.", setting.variable());
     }
-    page.push_str(".SS Instead of serving\n");
+    page.push_str(".SS Other\n");
     for Flag { short, name, help } in FLAGS {
         let short = short.map(|short| format!("\\-{short}\\fR, \\fB")).unwrap_or_default();
         let _ = writeln!(page, ".TP\n\\fB{short}\\-\\-{}\\fR\n{}", roff(name), sentence(help));
@@ -87,9 +87,9 @@ hallway \\- a chat server over WebSocket
 .B hallway
 .RI [ OPTION\\~VALUE ]...
 .SH DESCRIPTION
-One thread and one poll loop serve a web page at /, a WebSocket at /chat, the state of health at /health,
-and numbers for Prometheus at /metrics. There is no configuration file: every option is an environment
-variable too, and the option wins. Sizes take K and M, times ms, s and m.
+Hallway serves a chat page at /, the WebSocket at /chat, a health check at /health,
+and metrics for Prometheus at /metrics. It has no configuration file. Each option has an environment
+variable; if both are given, the option counts. Sizes may end in K or M, times end in ms, s or m.
 .SH OPTIONS
 ";
 
@@ -97,30 +97,33 @@ const CONCLUSION: &str = "\
 .SH ENVIRONMENT
 .TP
 .B PORT
-The port to listen on where nothing else is said.
+The port to listen on, on all addresses, if neither
+.B \\-\\-listen
+nor HALLWAY_LISTEN is given. Default: 8080.
 .TP
 .BR LISTEN_FDS \", \" LISTEN_PID \", \" LISTEN_FDNAMES
-Sockets that a supervisor passes; they are used in place of
+Listening sockets that a supervisor such as systemd passes; they are used instead of
 .BR \\-\\-listen .
 .TP
 .BR NOTIFY_SOCKET \", \" WATCHDOG_USEC
-The supervisor that is told of start, end and a loop that turns.
+The supervisor that is told when Hallway is ready, when it stops, and, for its watchdog, that the
+event loop still runs.
 .TP
 .B JOURNAL_STREAM
-Log lines begin with their priority in place of time and level.
+If set, log lines begin with a priority for the journal instead of the time and the level.
 .SH SIGNALS
 .TP
 .BR SIGTERM \", \" SIGINT
-Say goodbye to everybody and exit within five seconds; a second one exits at once.
+Close every connection with code 1001 and exit within five seconds. A second signal exits at once.
 .TP
 .B SIGHUP
-Nothing.
+Ignored.
 .SH EXIT STATUS
-0 after a goodbye, 1 where it cannot serve or a second signal came, 2 for wrong options.
+0 after SIGTERM or SIGINT, 1 if the server cannot start or got a second signal, 2 if an option is wrong.
 .SH FILES
 .TP
 .I /etc/default/hallway
-Environment variables for the system's service.
+Environment variables for the system service.
 .SH SEE ALSO
 .BR systemd.socket (5),
 .BR passwd (5)

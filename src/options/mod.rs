@@ -318,15 +318,15 @@ mod tests {
         let said = checked("--check --listen 127.0.0.1:1 --history 7 --rate 0", 4096);
         for words in [
             "listen on        127.0.0.1:1\n",
-            "admit peers      4071 at once, as descriptors allow\n",
-            "keep messages    7 in each of 1000 rooms",
-            "take messages    of 16384 bytes, texts of 4096, as many as come\n",
+            "clients          at most 4071, from ulimit -n\n",
+            "history          7 messages in each of 1000 rooms",
+            "messages         of up to 16384 bytes, text up to 4096; as many as the client likes\n",
             "features         ",
         ] {
             assert!(said.contains(words), "{words:?} is not in\n{said}");
         }
         let few = checked("--max-peers 5000 --check", 1024);
-        assert!(few.contains("999 at once, not the 5000 asked for: descriptors"), "{few}");
+        assert!(few.contains("at most 999, not 5000: ulimit -n is too low"), "{few}");
         assert!(error("--check --history x").starts_with("--history x: 'x' is not"));
     }
 

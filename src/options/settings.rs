@@ -41,22 +41,18 @@ pub struct Flag {
 
 /// All flags.
 pub const FLAGS: &[Flag] = &[
-    Flag {
-        short: None,
-        name: "check",
-        help: "say what these options lead to, and do nothing else",
-    },
-    Flag { short: Some('h'), name: "help", help: "print this" },
-    Flag { short: Some('V'), name: "version", help: "print the version" },
+    Flag { short: None, name: "check", help: "check all options, show what they mean, and exit" },
+    Flag { short: Some('h'), name: "help", help: "show this help" },
+    Flag { short: Some('V'), name: "version", help: "show the version" },
 ];
 
 /// All settings, in the order of the help.
 pub const SETTINGS: &[Setting] = &[
     Setting {
-        group: "Where",
+        group: "Network",
         name: "listen",
         value: "ADDR:PORT",
-        help: "or unix:PATH: listen there, repeatable [0.0.0.0:8080]",
+        help: "listen here or on unix:PATH; repeatable [0.0.0.0:8080]",
         set: |options, value| {
             for address in parts(value) {
                 options.listen.push(address.parse().map_err(str::to_owned)?);
@@ -65,10 +61,10 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
-        group: "Where",
+        group: "Network",
         name: "origin",
         value: "ORIGIN",
-        help: "admit pages of it, repeatable; any for all [its own]",
+        help: "also allow pages of ORIGIN (any: of all); repeatable",
         set: |options, value| {
             for origin in parts(value) {
                 add_origin(&mut options.origins, origin)?;
@@ -80,7 +76,7 @@ pub const SETTINGS: &[Setting] = &[
         group: "Chat",
         name: "history",
         value: "N",
-        help: "messages replayed on joining [100]",
+        help: "recent messages sent to each client that joins [100]",
         set: |options, value| {
             number(value, limits::HISTORY_FRAMES, &mut options.limits.history_frames_max)
         },
@@ -89,14 +85,14 @@ pub const SETTINGS: &[Setting] = &[
         group: "Chat",
         name: "text-bytes",
         value: "SIZE",
-        help: "text of one chat message [4096]",
+        help: "longest text of a chat message [4096]",
         set: |options, value| size(value, limits::TEXT_BYTES, &mut options.limits.text_bytes_max),
     },
     Setting {
         group: "Chat",
         name: "announce-up-to",
         value: "N",
-        help: "announce joins and leaves in rooms of at most N [1000]",
+        help: "join/leave notices in rooms of up to N members [1000]",
         set: |options, value| {
             number(value, limits::ANNOUNCE_UP_TO, &mut options.limits.announce_up_to)
         },
@@ -112,7 +108,7 @@ pub const SETTINGS: &[Setting] = &[
         group: "Limits",
         name: "max-peers",
         value: "N",
-        help: "peers at once, others get 503 [what descriptors allow]",
+        help: "clients at once; more get 503 [from ulimit -n]",
         set: |options, value| {
             let mut peers = 0;
             number(value, limits::PEERS, &mut peers)?;
@@ -124,7 +120,7 @@ pub const SETTINGS: &[Setting] = &[
         group: "Limits",
         name: "max-peers-per-ip",
         value: "N",
-        help: "the same for one address, 0 for any number [0]",
+        help: "clients from the same IP address; 0: no limit [0]",
         set: |options, value| {
             number(value, limits::PEERS_PER_IP, &mut options.limits.peers_per_ip_max)
         },
@@ -133,7 +129,7 @@ pub const SETTINGS: &[Setting] = &[
         group: "Limits",
         name: "queue-frames",
         value: "N",
-        help: "frames a reader may lag before it is dropped [256]",
+        help: "disconnect a client that is N frames behind [256]",
         set: |options, value| {
             number(value, limits::QUEUE_FRAMES, &mut options.limits.queue_frames_max)
         },
@@ -142,14 +138,14 @@ pub const SETTINGS: &[Setting] = &[
         group: "Limits",
         name: "queue-bytes",
         value: "SIZE",
-        help: "the same in bytes [1M]",
+        help: "disconnect a client that is SIZE bytes behind [1M]",
         set: |options, value| size(value, limits::QUEUE_BYTES, &mut options.limits.queue_bytes_max),
     },
     Setting {
         group: "Limits",
         name: "message-bytes",
         value: "SIZE",
-        help: "a WebSocket message; beyond it Close 1009 [16K]",
+        help: "longest WebSocket message; beyond: Close 1009 [16K]",
         set: |options, value| {
             size(value, limits::MESSAGE_BYTES, &mut options.limits.message_bytes_max)
         },
@@ -158,38 +154,38 @@ pub const SETTINGS: &[Setting] = &[
         group: "Limits",
         name: "rate",
         value: "N",
-        help: "messages a second and peer, 0 for no limit [50]",
+        help: "messages per second from each client; 0: no limit [50]",
         set: |options, value| number(value, limits::RATE, &mut options.limits.rate_per_second),
     },
     Setting {
         group: "Limits",
         name: "burst",
         value: "N",
-        help: "messages at once, before the rate counts [1000]",
+        help: "messages from a client at once, before the rate [1000]",
         set: |options, value| number(value, limits::BURST, &mut options.limits.burst),
     },
     Setting {
         group: "Limits",
         name: "ping",
         value: "TIME",
-        help: "ping the silent, drop at 2.5 times; 0: never [30s]",
+        help: "ping idle clients after TIME; disconnect after 2.5 x TIME; 0: never [30s]",
         set: |options, value| time(value, limits::PING_MS, &mut options.limits.ping_ms),
     },
     Setting {
-        group: "Running",
+        group: "Process",
         name: "user",
         value: "NAME",
-        help: "or UID:GID: whom root becomes once it listens [root]",
+        help: "user, or UID:GID, to switch to when started as root",
         set: |options, value| {
             options.user = Some(value.parse().map_err(str::to_owned)?);
             Ok(())
         },
     },
     Setting {
-        group: "Running",
+        group: "Process",
         name: "log",
         value: "LEVEL",
-        help: "error, warn, info or debug [info]",
+        help: "log level: error, warn, info or debug [info]",
         set: |options, value| {
             options.log = match value {
                 "error" => LevelFilter::Error,

@@ -10,7 +10,7 @@ use crate::server::Origins;
 /// The text of `--help`.
 pub fn help() -> String {
     let mut help = String::from(
-        "hallway: a chat server over WebSocket; a page at /, the WebSocket at /chat\n\
+        "hallway: a WebSocket chat server; the web page is at /, the WebSocket at /chat\n\
          Usage: hallway [OPTION VALUE]...\n",
     );
     let mut group = "";
@@ -20,19 +20,33 @@ pub fn help() -> String {
             let _ = write!(help, "\n{group}\n");
         }
         let option = format!("--{} {}", setting.name, setting.value);
-        let _ = writeln!(help, "  {option:<24}{}", setting.help);
+        push_option(&mut help, &option, setting.help);
     }
     for flag in FLAGS {
         let short = flag.short.map(|short| format!("-{short}, ")).unwrap_or_default();
         let option = format!("{short}--{}", flag.name);
-        let _ = writeln!(help, "  {option:<24}{}", flag.help);
+        push_option(&mut help, &option, flag.help);
     }
     help.push_str(
-        "\nSizes take K and M, times ms, s and m. Every option is a variable too:\n\
-         --queue-bytes is HALLWAY_QUEUE_BYTES, and PORT is the default port.\n\
-         SIGTERM says goodbye to everybody and exits.\n",
+        "\nSizes may end in K or M (64K); times end in ms, s or m (30s). Each option has\n\
+         an environment variable: HALLWAY_QUEUE_BYTES is --queue-bytes. The variable\n\
+         PORT is the default port. SIGTERM closes every connection and exits.\n",
     );
     help
+}
+
+/// An option and what it does, in lines that fit a terminal of 80 columns.
+fn push_option(help: &mut String, option: &str, text: &str) {
+    let mut line = format!("  {option:<23}");
+    for word in text.split(' ') {
+        if line.len() + 1 + word.len() > 80 {
+            let _ = writeln!(help, "{line}");
+            line = " ".repeat(25);
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    let _ = writeln!(help, "{line}");
 }
 
 /// The text of `--version`: the version, and the features that were built in.
@@ -43,24 +57,25 @@ pub fn version() -> String {
 /// The features that were built in.
 const FEATURES: &str = if cfg!(feature = "confine") { "confine" } else { "none" };
 
-/// The text of `--check`: what these options lead to on a machine that lets the process have so
+/// The text of `--check`: what these options mean on a machine that lets the process have so
 /// many descriptors, `None` for any number.
 pub fn report(options: &Options, descriptors: Option<u64>) -> String {
     let (limits, beyond) = options.limits_within(descriptors);
     let listen: Vec<_> = options.listen.iter().map(ToString::to_string).collect();
     let lines = [
         ("listen on", listen.join(" and ")),
-        ("admit pages", pages(&options.origins)),
-        ("admit peers", peers(options, &limits, beyond)),
-        ("keep messages", kept(&limits)),
-        ("drop readers", dropped(&limits)),
-        ("take messages", taken(&limits)),
-        ("run as", options.user.as_ref().map_or("who starts it".to_owned(), ToString::to_string)),
-        ("log lines", format!("of level {} and above", level(options.log))),
+        ("web pages", pages(&options.origins)),
+        ("clients", peers(options, &limits, beyond)),
+        ("history", history(&limits)),
+        ("slow clients", slow(&limits)),
+        ("idle clients", idle(&limits)),
+        ("messages", messages(&limits)),
+        ("user", options.user.as_ref().map_or("not changed".to_owned(), ToString::to_string)),
+        ("log level", level(options.log)),
         ("features", FEATURES.to_owned()),
     ];
     let mut report =
-        format!("These options are good. hallway {} would\n", env!("CARGO_PKG_VERSION"));
+        format!("The options are valid. hallway {} would run with\n", env!("CARGO_PKG_VERSION"));
     for (what, how) in lines {
         let _ = writeln!(report, "  {what:<17}{how}");
     }
@@ -69,44 +84,51 @@ pub fn report(options: &Options, descriptors: Option<u64>) -> String {
 
 fn pages(origins: &Origins) -> String {
     match origins {
-        Origins::Own => "of its own origin".to_owned(),
-        Origins::Any => "of any origin".to_owned(),
-        Origins::Listed(listed) => format!("of its own origin, {}", listed.join(", ")),
+        Origins::Own => "from its own origin".to_owned(),
+        Origins::Any => "from any origin".to_owned(),
+        Origins::Listed(listed) => format!("from its own origin, {}", listed.join(", ")),
     }
 }
 
 fn peers(options: &Options, limits: &Limits, beyond: Option<u32>) -> String {
     let why = match (beyond, options.max_peers) {
-        (Some(asked), _) => format!(", not the {asked} asked for: descriptors allow no more"),
+        (Some(asked), _) => format!(", not {asked}: ulimit -n is too low"),
         (None, Some(_)) => String::new(),
-        (None, None) => ", as descriptors allow".to_owned(),
+        (None, None) => ", from ulimit -n".to_owned(),
     };
     let per_ip = match limits.peers_per_ip_max {
         0 => String::new(),
-        most => format!(", {most} from one address"),
+        most => format!("; at most {most} from the same IP address"),
     };
-    format!("{} at once{why}{per_ip}", limits.peers_max)
+    format!("at most {}{why}{per_ip}", limits.peers_max)
 }
 
-fn kept(limits: &Limits) -> String {
-    format!("{} in each of {} rooms, in memory", limits.history_frames_max, limits.rooms_max)
+fn history(limits: &Limits) -> String {
+    format!(
+        "{} messages in each of {} rooms, in memory",
+        limits.history_frames_max, limits.rooms_max
+    )
 }
 
-fn dropped(limits: &Limits) -> String {
-    let lag =
-        format!("{} frames or {} bytes behind", limits.queue_frames_max, limits.queue_bytes_max);
+fn slow(limits: &Limits) -> String {
+    let Limits { queue_frames_max: frames, queue_bytes_max: bytes, .. } = limits;
+    format!("disconnected when {frames} frames or {bytes} bytes behind")
+}
+
+fn idle(limits: &Limits) -> String {
     match limits.ping_ms {
-        0 => lag,
-        _ => format!("{lag}, and peers silent for {} s", limits.silence_ms_max() / 1000),
+        0 => "stay connected".to_owned(),
+        _ => format!("disconnected after {} s", limits.silence_ms_max() / 1000),
     }
 }
 
-fn taken(limits: &Limits) -> String {
+fn messages(limits: &Limits) -> String {
     let rate = match limits.rate_per_second {
-        0 => "as many as come".to_owned(),
-        rate => format!("{rate} a second after {} at once", limits.burst),
+        0 => "as many as the client likes".to_owned(),
+        rate => format!("{} at once, then {rate} per second", limits.burst),
     };
-    format!("of {} bytes, texts of {}, {rate}", limits.message_bytes_max, limits.text_bytes_max)
+    let Limits { message_bytes_max: message, text_bytes_max: text, .. } = limits;
+    format!("of up to {message} bytes, text up to {text}; {rate}")
 }
 
 fn level(level: LevelFilter) -> String {
