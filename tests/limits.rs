@@ -571,9 +571,9 @@ fn a_page_can_read_without_a_handshake_why_its_handshake_was_refused() {
     let of_address = Limits { peers_per_ip_max: 1, ..free.clone() };
     let of_rooms = Limits { peers_max: 9, ..free.clone() };
     for (limits, query, status, what) in [
-        (&free, "", "503", "the house is full"),
-        (&Limits { peers_max: 9, ..of_address }, "", "429", "too many connections"),
-        (&of_rooms, "?room=b", "503", "too many rooms"),
+        (&free, "", "503", "Hallway-Code: full\r\n"),
+        (&Limits { peers_max: 9, ..of_address }, "", "429", "Hallway-Code: address\r\n"),
+        (&of_rooms, "?room=b", "503", "Hallway-Code: rooms\r\n"),
         (&of_rooms, "?room=a", "426", "WebSocket"),
     ] {
         let mut house = House::new(limits.clone());

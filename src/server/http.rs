@@ -68,19 +68,22 @@ pub(super) fn other_method(path: &str) -> Refusal {
 /// Where a supervisor looks.
 pub(super) const HEALTH_PATH: &str = "/health";
 
+/// The header field that tells programs why `/chat` refuses them: its values do not change.
+const CODE: &str = "Hallway-Code";
+
 /// The answer to whoever comes while the house closes.
 pub(super) fn draining() -> Refusal {
-    unavailable("the server is going away; try again in a moment")
+    unavailable("draining", "the server is going away; try again in a moment")
 }
 
 /// The answer to one peer too many.
 pub(super) fn full() -> Refusal {
-    unavailable("the house is full; try again in a moment")
+    unavailable("full", "the house is full; try again in a moment")
 }
 
 /// The answer to who asks for one room too many.
 pub(super) fn no_room() -> Refusal {
-    unavailable("there are too many rooms; join another, or try again later")
+    unavailable("rooms", "there are too many rooms; join another, or try again later")
 }
 
 /// The answer to a web page from elsewhere.
@@ -89,15 +92,16 @@ pub(super) fn foreign_origin() -> Refusal {
         403,
         "pages of this origin may not connect; the operator can allow them with --origin",
     )
+    .with(CODE, "origin")
 }
 
 /// The answer to one peer too many from the same address.
 pub(super) fn full_for_address() -> Refusal {
-    Refusal::new(429, "too many connections from your address")
+    Refusal::new(429, "too many connections from your address").with(CODE, "address")
 }
 
-fn unavailable(text: &'static str) -> Refusal {
-    Refusal::new(503, text).with("Retry-After", RETRY_AFTER_SECONDS.to_string())
+fn unavailable(code: &'static str, text: &'static str) -> Refusal {
+    Refusal::new(503, text).with("Retry-After", RETRY_AFTER_SECONDS.to_string()).with(CODE, code)
 }
 
 pub(super) fn not_found() -> Refusal {

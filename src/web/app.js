@@ -13,7 +13,7 @@ import { lasting, perTab } from './store.js';
 const $ = (id) => document.getElementById(id);
 const LOBBY = 'lobby';
 const ROOMS_REMEMBERED = 8;
-// Names of this machine, which lead nobody else here.
+// Names of this machine, which others cannot use to come here.
 const LOOPBACK = /^(localhost|127\..*|\[::1\])$/;
 
 let session = null;

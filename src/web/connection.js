@@ -4,7 +4,7 @@
 //   connecting   a socket is being opened
 //   live         the server has said welcome
 //   waiting      broken; the next try is at `retryAt`, the cause is `reason`
-//   stopped      broken; only a person can mend it (token, refusal, policy)
+//   stopped      broken; only a person can mend it (token, refusal)
 
 const FIRST_DELAY = 1000;
 const LONGEST_DELAY = 30000;
@@ -13,6 +13,8 @@ const PROBE_TIMEOUT = 5000;
 // A connection that lived shorter than this does not reset the delay: a server that
 // welcomes and drops in a loop must not be hammered.
 const STABLE_AFTER = 5000;
+// Close 1008: too many messages for too long. Coming back at once would end the same way.
+const RATE_DELAY = 10000;
 
 /**
  * `query()` gives the parameters of the next try, so that each one resumes from the
@@ -48,8 +50,8 @@ export function createConnection({ query, onFrame, onLost, onState }) {
     url.hash = '';
     socket = new WebSocket(url.href, 'hallway.v2');
     socket.onmessage = (event) => receive(event.data);
-    socket.onclose = (event) => ended(event.code, event.reason);
-    timer = setTimeout(() => ended(0, ''), OPEN_TIMEOUT);
+    socket.onclose = (event) => ended(event.code);
+    timer = setTimeout(ended, OPEN_TIMEOUT);
   }
 
   function receive(text) {
@@ -67,13 +69,13 @@ export function createConnection({ query, onFrame, onLost, onState }) {
     onFrame(frame);
   }
 
-  function ended(code, text) {
+  function ended(code = 0) {
     const wasLive = state.phase === 'live';
     abandon();
     if (!wasLive) return diagnose();
     if (Date.now() - liveSince > STABLE_AFTER) failures = 0;
     onLost(code);
-    if (code === 1008) enter('stopped', { reason: 'policy', text });
+    if (code === 1008) wait('rate', RATE_DELAY);
     else wait(code === 1001 ? 'draining' : 'lost');
   }
 
@@ -87,21 +89,19 @@ export function createConnection({ query, onFrame, onLost, onState }) {
   }
 
   // A browser does not tell a page why an upgrade was refused. The same address without
-  // the upgrade gives the same refusal, and that can be read.
+  // the upgrade gives the same refusal, and that can be read: `code` says why.
   async function diagnose() {
     const mine = state;
-    const answer = await probe('chat?' + query());
-    const health = answer.status === 503 ? await probe('health') : answer;
+    const { status, code, text, retryAfter } = await probe('chat?' + query());
     if (state !== mine) return; // retried or stopped by hand in the meantime
-    const text = answer.text;
-    switch (answer.status) {
-      case 0: return wait('network');
-      case 401: return enter('stopped', { reason: 'token', text });
-      case 429: return wait('busy', answer.retryAfter);
-      case 503: return wait(health.status === 503 ? 'draining' : /rooms/.test(text) ? 'rooms' : 'full', answer.retryAfter);
+    switch (status) {
+      case 401: return enter('stopped', { reason: 'token' });
+      case 429: return wait('address', retryAfter);
+      case 503: return wait(code || 'network', retryAfter); // without a code it is a proxy's
       // 426 asks for the upgrade: all is well but the socket did not come through. Once may
       // be bad luck, again is something between us and the server.
       case 426: return wait(failures > 1 ? 'blocked' : 'network');
+      case 0: case 502: case 504: return wait('network'); // no answer, or a proxy that got none
       default: return enter('stopped', { reason: 'refused', text });
     }
   }
@@ -114,7 +114,7 @@ export function createConnection({ query, onFrame, onLost, onState }) {
     },
     /** Treats the socket as dead although the browser has not noticed. */
     drop() {
-      if (state.phase === 'live') ended(0, '');
+      if (state.phase === 'live') ended();
     },
     close() {
       abandon();
@@ -132,9 +132,10 @@ async function probe(path) {
   try {
     const answer = await fetch(path, { cache: 'no-store', signal: abort.signal });
     const text = (await answer.text()).trim().slice(0, 200);
-    return { status: answer.status, text, retryAfter: 1000 * answer.headers.get('Retry-After') || 0 };
+    const { status, headers } = answer;
+    return { status, text, code: headers.get('Hallway-Code'), retryAfter: 1000 * headers.get('Retry-After') || 0 };
   } catch {
-    return { status: 0, text: '' };
+    return { status: 0 };
   } finally {
     clearTimeout(timer);
   }

@@ -43,7 +43,7 @@ export function createOutbox({ memory, key, onChange }) {
 
   function requeue(item) {
     item.state = item.tries < MAX_TRIES ? 'queued' : 'failed';
-    item.why = 'The connection broke each time it was sent.';
+    item.why = 'The connection was lost each time this message was sent.';
   }
 
   /** Rule 2: of `sent`, what `evidence` shows to have arrived. Both are in order. */
@@ -117,7 +117,7 @@ export function createOutbox({ memory, key, onChange }) {
       for (const item of sent) {
         if (found.includes(item)) continue;
         if (certain) requeue(item);
-        else Object.assign(item, { state: 'unsure', why: 'The connection broke. It may have arrived.' });
+        else Object.assign(item, { state: 'unsure', why: 'The connection was lost. The message may have arrived.' });
       }
       changed();
     },

@@ -3,24 +3,24 @@
 
 const $ = (id) => document.getElementById(id);
 
-// What a person can be told about a connection that is not there: title, explanation.
+// What a person can be told about a connection that is not there: title, explanation. Some of
+// the keys are the server's own codes (Hallway-Code).
 const REASONS = {
-  lost: ['The connection is lost', ''],
+  lost: ['The connection was lost', ''],
   network: ['The server cannot be reached', 'Is this device on the right network?'],
-  draining: ['The server is restarting', 'It should be back in a moment.'],
-  full: ['The hallway is full', 'You get in as soon as somebody leaves.'],
-  rooms: ['There are too many rooms', 'A new one has to wait until another is left. The lobby is always open.'],
-  busy: ['Too many connections from here', 'Closing other tabs may help.'],
-  blocked: ['Something is in the way', `The server answers, but the chat does not come through. If there is a proxy, it must pass WebSockets on, and the server may need the option --origin ${location.origin}.`],
-  policy: ['The server closed the connection', 'It said: '],
-  refused: ['The server refuses to let you in', 'It said: '],
+  draining: ['The server is restarting', 'It should be back soon.'],
+  full: ['The server is full', 'You can join when somebody else leaves.'],
+  rooms: ['There are too many rooms', 'You can open a new room when another one is empty. The lobby is always open.'],
+  address: ['Too many connections from your network', 'Closing other tabs may help.'],
+  rate: ['You sent too many messages', 'The page connects again in a few seconds.'],
+  blocked: ['The chat connection is blocked', `The server answers, but the chat connection does not open. If there is a proxy, it must forward WebSockets. The server may also need the option --origin ${location.origin}.`],
+  refused: ['The server refused the connection', ''],
 };
 
-/** Title and text for a state of the connection. */
+/** Title and text for a state of the connection; `text` is what the server said. */
 export function explain({ reason, text }) {
   const [title, explanation] = REASONS[reason] || REASONS.network;
-  const quotes = explanation.endsWith(': ');
-  return { title, text: quotes ? `${explanation}“${text || '…'}”.` : explanation };
+  return { title, text: text ? `The server says: “${text}”.` : explanation };
 }
 
 function onSubmit(form, action) {
@@ -39,7 +39,7 @@ export function focusSoon(node) {
 function show(part) {
   $('screen').hidden = part === null;
   $('chat').hidden = part !== null;
-  // Where one cannot go in, the door is shut.
+  // The door is shut while nobody can join.
   $('screen-door').classList.toggle('shut', part !== 'name-form');
   for (const id of ['name-form', 'token-form', 'problem']) $(id).hidden = id !== part;
 }
@@ -64,7 +64,7 @@ export function askName({ name, room, cancellable, onDone }) {
 export function askToken({ wrong, onDone }) {
   if (!$('token-form').hidden) return; // being typed into
   show('token-form');
-  $('token-text').textContent = wrong ? 'The server did not take that token.' : 'Whoever runs this server can give you the token.';
+  $('token-text').textContent = wrong ? 'The server did not accept this token.' : 'Ask the person who runs this server for the token.';
   $('token').value = '';
   onSubmit($('token-form'), () => onDone($('token').value.trim()));
   $('token').focus();

@@ -1,4 +1,4 @@
-// One person's stay in one room: what the frames of the second dialect mean, and how a stay
+// One person's stay in one room: what the messages of the protocol's version 2 mean, and how a stay
 // survives any number of connections. No document in here; `on` is told what happened.
 
 import { createConnection } from './connection.js';
@@ -38,8 +38,8 @@ export function createSession({ room, name, token, memory, on }) {
   const handlers = {
     welcome(payload) {
       const resumed = Boolean(asked) && asked.epoch === payload.epoch && payload.complete;
-      if (position && position.epoch !== payload.epoch) on.gap('The server was restarted. What it knew before may be missing here.');
-      else if (asked && !resumed) on.gap('You were away for long. Some messages are missing here.');
+      if (position && position.epoch !== payload.epoch) on.gap('The server has restarted. Older messages may be missing here.');
+      else if (asked && !resumed) on.gap('You were away for a long time. Some messages are missing here.');
       if (payload.epoch !== epoch) seen.clear();
       if (!position || payload.epoch !== epoch) position = { epoch: payload.epoch, id: null };
       ({ epoch, username: me } = payload);

@@ -148,8 +148,8 @@ async function refusals(settings, look) {
   await alice.say('One too many');
   await alice.page.waitForSelector('#pending .failed');
   await look(alice.page, 'refused');
-  opened.close(1008, 'messages come too fast');
-  await until(async () => (await alice.page.textContent('#status-text')).includes('too fast'), 'the reason');
+  opened.close(1008);
+  await until(async () => (await alice.page.textContent('#status-text')).startsWith('You sent too many messages'), 'the reason');
   await look(alice.page, 'ended');
 }
 
@@ -159,16 +159,16 @@ async function screens(settings, look) {
   await login.goto((await startServer()).url);
   await look(login, 'name');
   for (const [what, hash, answers] of [
-    ['full', '', { chat: 503 }],
-    ['rooms', '#den', { chat: 503, text: 'there are too many rooms' }],
-    ['busy', '', { chat: 429 }],
+    ['full', '', { chat: 503, headers: { 'Hallway-Code': 'full' } }],
+    ['rooms', '#den', { chat: 503, headers: { 'Hallway-Code': 'rooms' } }],
+    ['address', '', { chat: 429, headers: { 'Hallway-Code': 'address' } }],
     ['forbidden', '', { chat: 403, text: 'pages of this origin may not connect' }],
-    ['draining', '', { chat: 503, health: 503 }],
+    ['draining', '', { chat: 503, headers: { 'Hallway-Code': 'draining' } }],
     ['token', '', { chat: 401 }],
   ]) {
     const page = await newPage(settings);
     await page.goto((await startFake(answers)).url + hash);
-    await page.click('text=Come in');
+    await page.click('text=Join');
     await page.waitForSelector(what === 'token' ? '#token-form' : '#problem', { state: 'visible' });
     await look(page, what);
     await page.context().close();

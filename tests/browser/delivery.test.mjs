@@ -114,7 +114,7 @@ test('the pause before the next try is shown, and a person can end it', async ()
   const wait = () => alice.page.textContent('#status-wait');
   await until(async () => /^Next try in [1-4] s\.$/.test(await wait()), 'a countdown', 20000);
   const why = () => alice.page.textContent('#status-text');
-  check((await why()).startsWith('The connection is lost. What you write is kept'), 'and why');
+  check((await why()).startsWith('The connection was lost. What you write is kept'), 'and why');
   await until(async () => (await why()).startsWith('The server cannot be reached.'), 'after a try one knows more', 20000);
   proxy.mode = 'pass';
   await alice.page.click('#status-retry');
@@ -303,9 +303,9 @@ async function knock(server, name, hash = '') {
 
 // The server itself: what it says to a page that asks why is part of the test.
 for (const [what, options, hash, title] of [
-  ['full', ['--max-peers', '1'], '', 'The hallway is full'],
+  ['full', ['--max-peers', '1'], '', 'The server is full'],
   ['out of rooms', ['--rooms-max', '1'], '#another', 'There are too many rooms'],
-  ['out of places for an address', ['--max-peers-per-ip', '1'], '', 'Too many connections from here'],
+  ['out of places for an address', ['--max-peers-per-ip', '1'], '', 'Too many connections from your network'],
 ]) {
   test(`a clear screen where the server is ${what}, and a way in when it is over`, async () => {
     const server = await startServer(options);
@@ -330,7 +330,7 @@ test('behind a proxy that hides the name, the page says which option admits it',
   proxy.rewrite = (request) => request.replace(/^Host: .*$/m, 'Host: behind.example');
   const origin = `http://${BOX}:${proxy.port}`;
   const page = await knock({ url: `${origin}/` }, 'Alice');
-  await until(async () => (await page.textContent('#problem-title')) === 'Something is in the way', 'the title', 20000);
+  await until(async () => (await page.textContent('#problem-title')) === 'The chat connection is blocked', 'the title', 20000);
   check((await page.textContent('#problem-text')).includes(`--origin ${origin}.`), 'the option');
 });
 
@@ -347,8 +347,10 @@ test('a server that goes away says so, and the page is back when it is', async (
 });
 
 for (const [what, answers, title] of [
-  ['draining', { chat: 503, health: 503 }, 'The server is restarting'],
-  ['refusing', { chat: 403, text: 'origin not allowed' }, 'The server refuses to let you in'],
+  ['draining', { chat: 503, headers: { 'Hallway-Code': 'draining' }, text: 'not about rooms' }, 'The server is restarting'],
+  ['behind a proxy that has no answer', { chat: 502 }, 'The server cannot be reached'],
+  ['behind a proxy that is full', { chat: 503 }, 'The server cannot be reached'],
+  ['refusing', { chat: 403, text: 'origin not allowed' }, 'The server refused the connection'],
 ]) {
   test(`a clear screen where the server is ${what}, and a way in when it is over`, async () => {
     const fake = await startFake(answers, (socket) => {
@@ -357,10 +359,10 @@ for (const [what, answers, title] of [
     const page = await knock(fake, 'Alice');
     await page.waitForSelector('#problem', { state: 'visible' });
     same(await page.textContent('#problem-title'), title, 'the title');
-    if (answers.text) check((await page.textContent('#problem-text')).includes(answers.text), 'the reason');
+    if (what === 'refusing') check((await page.textContent('#problem-text')).includes(answers.text), 'the reason');
     check(await page.isHidden('#chat'), 'the conversation is not shown');
     await until(() => page.evaluate(() => document.activeElement.id === 'problem-title'), 'the focus is on the title');
-    answers.chat = answers.health = 0;
+    answers.chat = 0;
     await page.click('#problem-retry');
     await page.waitForSelector('#chat.live');
     check(await page.evaluate(() => document.activeElement.id === 'text'), 'the focus is in the input');
@@ -380,7 +382,7 @@ test('a server with a token asks for it, and a link can carry it', async () => {
   await page.fill('#name', 'Alice');
   await page.keyboard.press('Enter');
   await page.waitForSelector('#token-form', { state: 'visible' });
-  check((await page.textContent('#token-text')).includes('did not take'), 'a wrong one is told');
+  check((await page.textContent('#token-text')).includes('did not accept'), 'a wrong one is told');
   answers.chat = 0;
   await page.keyboard.type('right');
   await page.keyboard.press('Enter');

@@ -1,5 +1,5 @@
-// A server made of answers: the page's own files, and for /chat and /health whatever the test
-// says. For the refusals and the broken replays that the real one gives only in bad moments.
+// A server made of answers: the page's own files, and for /chat whatever the test says. For the
+// refusals and the broken replays that the real one gives only in bad moments.
 
 import http from 'node:http';
 import fs from 'node:fs';
@@ -8,11 +8,10 @@ import { ROOT, WebSocket, closing } from './harness.mjs';
 
 const TYPES = { html: 'text/html', css: 'text/css', js: 'text/javascript', svg: 'image/svg+xml', png: 'image/png', webmanifest: 'application/manifest+json' };
 
-/** `answers` is { chat, health, text }: statuses, and may change; `script(socket, query)` speaks. */
+/** `answers` is { chat, text, headers }: the answer to /chat, and may change; `script(socket, query)` speaks. */
 export async function startFake(answers, script) {
   const server = http.createServer((request, response) => {
     const { pathname } = new URL(request.url, 'http://fake');
-    if (pathname === '/health') return response.writeHead(answers.health || 200).end();
     if (pathname === '/chat') return response.writeHead(answers.chat || 426, answers.headers).end(answers.text || '');
     const file = path.join(ROOT, 'src/web', pathname === '/' ? 'index.html' : path.basename(pathname));
     if (!fs.existsSync(file)) return response.writeHead(404).end();
