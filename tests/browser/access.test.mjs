@@ -168,7 +168,7 @@ async function screens(settings, look) {
   ]) {
     const page = await newPage(settings);
     await page.goto((await startFake(answers)).url + hash);
-    await page.click('text=Join');
+    await page.click('#name-form .primary');
     await page.waitForSelector(what === 'token' ? '#token-form' : '#problem', { state: 'visible' });
     await look(page, what);
     await page.context().close();

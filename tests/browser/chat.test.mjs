@@ -44,7 +44,7 @@ test('days and pauses part messages, and "Today" becomes "Yesterday"', async () 
   const page = await newPage({ locale: 'en-GB' });
   await page.clock.install({ time: new Date('2026-03-10T12:00') });
   await page.goto(fake.url);
-  await page.click('text=Join');
+  await page.click('#name-form .primary');
   const all = (selector) => page.$$eval(selector, (nodes) => nodes.map((node) => node.textContent));
   await until(async () => (await all('#feed .text')).length === times.length, 'all are shown');
   // Whether there is a comma depends on the browser's age.
@@ -325,7 +325,7 @@ test('an empty room says so', async () => {
   await page.goto(server.url);
   same(await page.textContent('#name-title'), 'What should people call you?', 'the question');
   await page.fill('#name', 'Alice');
-  await page.click('text=Join');
+  await page.click('#name-form .primary');
   await page.waitForSelector('#empty', { state: 'visible' });
   await page.fill('#text', 'first');
   await page.keyboard.press('Enter');

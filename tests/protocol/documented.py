@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 DOCS = Path(os.environ["HALLWAY_DOCS"])
 TEXT = (DOCS / "protocol.md").read_text(encoding="utf-8")
-DIALECTS = ("first", "v2")
+VERSIONS = ("v1", "v2")
 SIDES = ("server", "client")
 
 
@@ -20,8 +20,8 @@ def block(info):
     return found[0]
 
 
-def examples(dialect, side):
-    return block("json %s %s" % (dialect, side)).splitlines()
+def examples(version, side):
+    return block("json %s %s" % (version, side)).splitlines()
 
 
 def first_column(heading):
@@ -39,16 +39,16 @@ def clients(folder):
     return folder
 
 
-def validator(dialect, side):
-    schema = json.loads((DOCS / "schema" / (dialect + ".json")).read_text(encoding="utf-8"))
+def validator(version, side):
+    schema = json.loads((DOCS / "schema" / (version + ".json")).read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(schema)
     del schema["anyOf"]
     return Draft202012Validator({**schema, "$ref": "#/$defs/" + side})
 
 
-def server_types(dialect):
+def server_types(version):
     """The types of frames that a schema knows the server to send."""
-    schema = json.loads((DOCS / "schema" / (dialect + ".json")).read_text(encoding="utf-8"))
+    schema = json.loads((DOCS / "schema" / (version + ".json")).read_text(encoding="utf-8"))
     return {each["$ref"].rsplit("/", 1)[1] for each in schema["$defs"]["server"]["oneOf"]}
 
 

@@ -22,6 +22,7 @@ from urllib.parse import urlencode, urlsplit
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+from websockets.sync.server import serve
 
 import documented
 
@@ -30,8 +31,8 @@ OPEN = contextlib.ExitStack()  # the connections; the end of the program ends th
 PATIENCE = 10  # seconds until what does not come counts as missing
 
 VALIDATORS = {
-    (dialect, side): documented.validator(dialect, side)
-    for dialect in documented.DIALECTS
+    (version, side): documented.validator(version, side)
+    for version in documented.VERSIONS
     for side in documented.SIDES
 }
 
@@ -40,36 +41,36 @@ def equal(got, wanted):
     assert got == wanted, "expected %.500r\n     got %.500r" % (wanted, got)
 
 
-def valid(dialect, side, frame):
-    for error in VALIDATORS[dialect, side].iter_errors(frame):
-        raise AssertionError("%s %s: %s\n     in %s" % (dialect, side, error.message, frame))
+def valid(version, side, frame):
+    for error in VALIDATORS[version, side].iter_errors(frame):
+        raise AssertionError("%s %s: %s\n     in %s" % (version, side, error.message, frame))
 
 
 class Member:
-    """A client of either dialect. All that it sees is validated as it comes."""
+    """A client of either version. All that it sees is validated as it comes."""
 
-    def __init__(self, url, dialect, **query):
-        subprotocols = ["hallway.v2"] if dialect == "v2" else None
-        self.dialect = dialect
+    def __init__(self, url, version, **query):
+        subprotocols = ["hallway.v2"] if version == "v2" else None
+        self.version = version
         self.seen = []
         opening = connect(
             url + "?" + urlencode(query), subprotocols=subprotocols, proxy=None, max_queue=None
         )
         self.ws = OPEN.enter_context(opening)
-        equal(self.ws.subprotocol, "hallway.v2" if dialect == "v2" else None)
+        equal(self.ws.subprotocol, "hallway.v2" if version == "v2" else None)
 
     def send(self, frame):
         self.ws.send(frame if isinstance(frame, (str, bytes)) else json.dumps(frame))
 
     def say(self, message, **more):
         frame = {"type": "chatMessage", "payload": {"message": message, **more}}
-        valid(self.dialect, "client", frame)
+        valid(self.version, "client", frame)
         self.send(frame)
 
     def receive(self):
         text = self.ws.recv(timeout=PATIENCE)
         frame = json.loads(text)
-        valid(self.dialect, "server", frame)
+        valid(self.version, "server", frame)
         # Compact, and the keys in the order of the documentation's examples.
         equal(text, json.dumps(frame, ensure_ascii=False, separators=(",", ":")))
         self.seen.append(frame)
@@ -113,16 +114,16 @@ def check(title, options=""):
 
 @check("every example of the text is valid, and every frame has an example")
 def examples(_url):
-    for dialect in documented.DIALECTS:
+    for version in documented.VERSIONS:
         shown = set()
         for side in documented.SIDES:
-            for line in documented.examples(dialect, side):
+            for line in documented.examples(version, side):
                 frame = json.loads(line)
-                valid(dialect, side, frame)
+                valid(version, side, frame)
                 equal(line, json.dumps(frame, ensure_ascii=False, separators=(",", ":")))
                 if side == "server":
                     shown.add(frame["type"])
-        equal(shown, documented.server_types(dialect))
+        equal(shown, documented.server_types(version))
 
 
 def broken(frame):
@@ -147,18 +148,18 @@ def broken(frame):
 @check("the schemas reject a frame with a key missing, wrong, or too many")
 def rejection(_url):
     count = 0
-    for dialect in documented.DIALECTS:
-        for line in documented.examples(dialect, "server"):
+    for version in documented.VERSIONS:
+        for line in documented.examples(version, "server"):
             for how, frame in broken(json.loads(line)):
                 count += 1
-                accepted = VALIDATORS[dialect, "server"].is_valid(frame)
+                accepted = VALIDATORS[version, "server"].is_valid(frame)
                 assert not accepted, "%s: %s is accepted" % (how, frame)
     assert count > 60, count
     first = json.loads(documented.examples("v2", "server")[1])
-    assert not VALIDATORS["first", "server"].is_valid(first), "an id is not of the first dialect"
+    assert not VALIDATORS["v1", "server"].is_valid(first), "version 1 has no id"
     nobody = {"type": "chatMessage", "payload": {"message": ""}}
-    for dialect in documented.DIALECTS:
-        assert not VALIDATORS[dialect, "client"].is_valid(nobody), "an empty message"
+    for version in documented.VERSIONS:
+        assert not VALIDATORS[version, "client"].is_valid(nobody), "an empty message"
 
 
 # ------------------------------------------------------------- real traffic
@@ -176,13 +177,13 @@ MISTAKES = [
 
 
 @check(
-    "a conversation with every frame, in both dialects at once",
+    "a conversation with every frame, in both versions at once",
     "--announce-up-to 4 --text-bytes 64 --history 5",
 )
 def frames(url):
     alice = Member(url, "v2", username="alice", room="den")
     equal(alice.until("welcome")["lastId"], None)
-    old = Member(url, "first", username="old", room="den")
+    old = Member(url, "v1", username="old", room="den")
     bob = Member(url, "v2", username="bob", room="den")
     equal(bob.until("welcome")["users"], ["alice", "old"])
     alice.until("userJoined", username="bob", count=3)
@@ -200,8 +201,8 @@ def frames(url):
         old.send(text)
     equal(codes | {"tooFast"}, set(documented.first_column("Errors")))
 
-    old.say("the first dialect has no ref", ref="r5")
-    said = bob.until("chatMessage", message="the first dialect has no ref")
+    old.say("version 1 has no ref", ref="r5")
+    said = bob.until("chatMessage", message="version 1 has no ref")
     crowd = [Member(url, "v2", username="one more", room="den") for _ in range(2)]
     equal(crowd[-1].until("welcome")["users"], None)
     bob.until("userCount", count=5)
@@ -222,7 +223,7 @@ def frames(url):
 
     alice.say("the end")
     old.until("chatMessage", message="the end")
-    equal(old.types(), documented.server_types("first"))
+    equal(old.types(), documented.server_types("v1"))
     both = alice.types() | bob.types()
     equal(both, documented.server_types("v2"))
     elsewhere = Member(url, "v2", username="carol", room="elsewhere")
@@ -311,7 +312,7 @@ class Slow:
 
 @check("every close code that the text has", "--queue-frames 8 --rate 0")
 def closes(url):
-    leaving = Member(url, "first", username="leaving")
+    leaving = Member(url, "v1", username="leaving")
     leaving.ws.close(1000)
     codes = {leaving.close_code(), 1006, 1008}  # the last has a check of its own
     for code, frame in [
@@ -452,6 +453,26 @@ def clients(url):
     alice.leave()
     bob.until("* alice left (2)")
     bob.leave()
+
+
+@check("the clients of the text come back ten seconds after Close 1008")
+def clients_too_fast(_url):
+    folder = documented.clients(Path(os.environ["HALLWAY_WORK"]) / "documented")
+    opened = queue.Queue()
+
+    def answer(socket):
+        opened.put(time.monotonic())
+        socket.close(1008)
+
+    server = OPEN.enter_context(serve(answer, "127.0.0.1", 0, subprotocols=["hallway.v2"]))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = "ws://127.0.0.1:%d" % server.socket.getsockname()[1]
+    for runtime, name in (("node", "chat.mjs"), (sys.executable, "chat.py")):
+        program = Program(name, [runtime, str(folder / name), url, "lobby", "alice"])
+        first = opened.get(timeout=PATIENCE)
+        pause = opened.get(timeout=2 * PATIENCE) - first
+        assert 10 <= pause < 15, "%s comes back after %.1f s" % (name, pause)
+        program.process.kill()
 
 
 # ------------------------------------------------------------------- the start
