@@ -68,7 +68,7 @@ pub(super) fn time(value: &str, range: RangeInclusive<u64>, out: &mut u64) -> Re
 /// A range as people write it: each end in the first of the units that divides it.
 fn between(range: &RangeInclusive<u64>, units: &[(&str, u64)]) -> String {
     let written = |end: &u64| {
-        let unit = units.iter().find(|(_, unit)| end % unit == 0);
+        let unit = units.iter().find(|(_, unit)| end.is_multiple_of(*unit));
         unit.map_or(end.to_string(), |(name, unit)| format!("{}{name}", end / unit))
     };
     format!("{} to {}", written(range.start()), written(range.end()))
