@@ -1,18 +1,65 @@
-//! An echo server around the very same upgrade, frame handler and peers as Hallway's, with their
-//! limits lifted: what conformance suites talk to.
+//! An echo server: an application of its own around the same connections, frame handler and loop
+//! as Hallway's, with their limits lifted. Conformance suites talk to it.
 //!
 //! `cargo run --release --example echo -- 127.0.0.1:9001`
 
 use std::io;
+use std::rc::Rc;
 
+use hallway::clock::Now;
+use hallway::conn::{Answer, Application, Connections, Dismissal, Peers};
+use hallway::http::Request;
 use hallway::limits::{Limits, MESSAGE_BYTES, QUEUE_BYTES};
+use hallway::outbound::Thresholds;
+use hallway::peer::PeerId;
 use hallway::reactor::{Address, Listeners, Reactor};
-use hallway::server::Server;
+use hallway::ws::frame::{Data, Frame, OpCode};
+use hallway::ws::{handshake, switching_protocols};
+
+struct Echo;
+
+impl Application for Echo {
+    fn handle_request(
+        &mut self,
+        _: &mut Peers,
+        _: PeerId,
+        request: &Request<'_>,
+        _: Now,
+    ) -> Answer {
+        let opened =
+            handshake(request).map(|handshake| switching_protocols(&handshake.accept, None));
+        opened.map_or_else(Answer::Response, Answer::Upgrade)
+    }
+
+    fn handle_text(
+        &mut self,
+        peers: &mut Peers,
+        id: PeerId,
+        text: &str,
+        _: Now,
+    ) -> Result<(), Dismissal> {
+        peers.outbound.tell(id, Frame::text(text.as_bytes()).into_bytes(), 0);
+        Ok(())
+    }
+
+    fn handle_binary(
+        &mut self,
+        peers: &mut Peers,
+        id: PeerId,
+        bytes: &[u8],
+        _: Now,
+    ) -> Result<(), Dismissal> {
+        let frame = Frame::new(OpCode::Data(Data::Binary), bytes);
+        peers.outbound.tell(id, frame.into_bytes(), 0);
+        Ok(())
+    }
+}
 
 fn main() -> io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".to_owned());
     let address: Address = address.parse().map_err(io::Error::other)?;
-    let mut reactor = Reactor::new(Listeners::bind(&[address])?, Server::echo(lifted()))?;
+    let connections = Connections::new(Rc::new(lifted()), Thresholds::default(), Echo);
+    let mut reactor = Reactor::new(Listeners::bind(&[address])?, connections)?;
     for (address, _) in reactor.listeners().addresses() {
         eprintln!("listening addr={address}");
     }

@@ -1,8 +1,9 @@
-//! Every number in the house, with its unit, its reason and what its excess gets.
+//! Every number that a peer or an operator can reach, with its unit, its reason and what its excess
+//! gets.
 //!
 //! What an operator may set is a field of [`Limits`]; what follows from a standard, from the
-//! machine or from another number is a constant. Nothing else in the code names a number of its
-//! own, so that this file answers "how much can a peer make it do?" on its own.
+//! machine or from another number is a constant. So this file answers "how much can a peer make it
+//! do?" on its own. Numbers that only tune how the work is done stand beside their one user.
 
 use std::ops::RangeInclusive;
 
@@ -17,10 +18,10 @@ pub const REQUEST_HEADERS_MAX: usize = 64;
 /// Excess: 408 and the connection ends.
 pub const REQUEST_MS_MAX: u64 = 10_000;
 
-/// How long a connection that is no member keeps its place when all are taken, in milliseconds: a
-/// request and its answer over any line that still serves to chat. Excess: it is dropped for
+/// How long a connection that is no WebSocket keeps its slot when all are taken, in milliseconds:
+/// a request and its answer over any line that still serves to chat. Excess: it is evicted for
 /// whoever comes next, the oldest first.
-pub const GUEST_MS_MIN: u64 = 250;
+pub const PENDING_MS_MIN: u64 = 250;
 
 /// Frames of one fragmented message. Text of 4 KiB in sensible pieces needs a dozen.
 /// Excess: Close 1009.
@@ -32,7 +33,7 @@ pub const USERNAME_CHARS_MAX: usize = 64;
 /// Characters of a room's name after stripping. Excess: cut off.
 pub const ROOM_CHARS_MAX: usize = 64;
 
-/// Bytes of the `ref` that a client gives a message: a UUID with room to spare. Excess: an error
+/// Bytes of the `ref` that a client gives a message: a UUID and more. Excess: an error
 /// to the sender.
 pub const REFERENCE_BYTES_MAX: usize = 64;
 
@@ -44,9 +45,9 @@ pub const TYPING_MS_MIN: u64 = 1_000;
 /// numbers of the last look.
 pub const METRICS_MS_MIN: u64 = 1_000;
 
-/// How long a turn of the loop may take to count into each bucket of `/metrics`, in microseconds:
+/// How long an iteration of the loop may take to count into each bucket of `/metrics`, in microseconds:
 /// from one message on a fast machine to what people notice on a slow one.
-pub const TURN_US_BUCKETS: [u64; 12] =
+pub const ITERATION_US_BUCKETS: [u64; 12] =
     [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 250_000, 1_000_000];
 
 /// Bytes of a log line, without its time and level; what it quotes of a peer can be a whole
@@ -71,7 +72,7 @@ pub const RATE_PAUSE_MS: u64 = 1_000;
 pub const RETRY_AFTER_SECONDS: u32 = 5;
 
 /// A keepalive deadline is rounded up to the next multiple of the ping interval divided by this,
-/// so that a house full of idle peers wakes the loop at most so often an interval.
+/// so that thousands of idle peers wake the loop at most so often an interval.
 pub const KEEPALIVE_SLICES: u64 = 64;
 
 /// The one read buffer of the loop, in bytes: what a peer can hand in with one `read`.
@@ -87,16 +88,6 @@ pub const READS_PER_PEER_AND_ITERATION: usize = 4;
 /// Connections accepted in one iteration. Excess: the rest waits for the next iteration.
 pub const ACCEPTS_PER_ITERATION: usize = 256;
 
-/// Members from which on a room is a crowd: what it is told takes turns with all else that is to
-/// be written. Small enough that a Pong behind a room of one less waits a fraction of a
-/// millisecond.
-pub const CROWD_MEMBERS_MIN: usize = 64;
-
-/// The least time between two writes to crowds of nothing but who came and went, in milliseconds.
-/// Excess: told together when the time has come, or with the next message. A thousand who come back
-/// at once would otherwise each be told to all before them.
-pub const CROWD_NEWS_MS_MIN: u64 = 100;
-
 /// Slices of one `writev`. Linux allows 1,024; a peer that keeps up has one or two, and setting up
 /// more of them than are used costs every write.
 pub const WRITE_SLICES_MAX: usize = 16;
@@ -105,22 +96,16 @@ pub const WRITE_SLICES_MAX: usize = 16;
 pub const SOCKET_MODE: u32 = 0o660;
 
 /// Descriptors that are not peers: three standard streams, the poll, the signals' two, the
-/// listeners, the supervisor's, and a few to spare for the connections that are told that the house is full.
+/// listeners, the supervisor's, and a few to spare for the connections that are told that the server is full.
 pub const DESCRIPTORS_RESERVED: u64 = 16;
 
 /// Connections beyond `peers_max` that are still given a request's time, so that they get a
 /// proper 503 instead of a reset.
 pub const REFUSALS_MAX: u32 = 8;
 
-/// Capacity that an encoding buffer keeps between turns, in bytes; a burst's excess is given back.
-pub const SCRATCH_BYTES_KEPT: usize = 16 * 1024;
-
-/// Peers that a line of them keeps room for between turns; a burst's excess is given back.
-pub const LINE_PEERS_KEPT: usize = 1024;
-
-/// Frames that one event can add to a turn, beyond which the turn is full and goes out: a join,
-/// a leave, a count and a message.
-pub const TURN_FRAMES_SPARE: u32 = 4;
+/// Frames that one event can add to what waits for a reader: a join, a leave, a count and a
+/// message.
+pub const EVENT_FRAMES_MAX: u32 = 4;
 
 /// Bytes of an error's text to its sender; what it quotes of a peer's bytes is cut here.
 pub const ERROR_BYTES_MAX: usize = 200;
@@ -188,7 +173,7 @@ impl Default for Limits {
 
 /// `--history`
 pub const HISTORY_FRAMES: RangeInclusive<u64> = 0..=10_000;
-/// `--queue-frames`; a turn must fit into an empty queue and have room for more than one event.
+/// `--queue-frames`; one event must fit into half of it.
 pub const QUEUE_FRAMES: RangeInclusive<u64> = 8..=65_536;
 /// `--queue-bytes`
 pub const QUEUE_BYTES: RangeInclusive<u64> = 4 * 1024..=256 * 1024 * 1024;
@@ -218,10 +203,9 @@ impl Limits {
         self.text_bytes_max * JSON_BYTES_PER_TEXT_BYTE + ENVELOPE_BYTES_MAX
     }
 
-    /// Room that a turn keeps for what one event can add to it: a message, or two lines of the
-    /// house and a count. A turn with less than this left is full and goes out.
-    pub const fn turn_bytes_spare(&self) -> u32 {
-        self.frame_bytes_max() + TURN_FRAMES_SPARE * ENVELOPE_BYTES_MAX
+    /// Bytes that one event can add to what waits for a reader: a message, and who came or left.
+    pub const fn event_bytes_max(&self) -> u32 {
+        self.frame_bytes_max() + EVENT_FRAMES_MAX * ENVELOPE_BYTES_MAX
     }
 
     /// A peer silent for this long is dropped, in milliseconds: two pings and a half.
@@ -241,13 +225,13 @@ impl Limits {
                 self.text_bytes_max, self.message_bytes_max
             ));
         }
-        if self.queue_bytes_max < self.turn_bytes_spare() {
+        if self.queue_bytes_max < self.event_bytes_max() {
             return Err(format!(
                 "--queue-bytes {} cannot hold one message of --text-bytes {} ({} bytes where every \
                  character is escaped); raise --queue-bytes or lower --text-bytes",
                 self.queue_bytes_max,
                 self.text_bytes_max,
-                self.turn_bytes_spare()
+                self.event_bytes_max()
             ));
         }
         if u64::from(self.history_frames_max) * u64::from(self.frame_bytes_max()) > u32::MAX.into()
@@ -263,10 +247,11 @@ impl Limits {
 
 const _: () = assert!(DRAIN_MS_MAX < 5_000, "the command line promises five seconds");
 const _: () = assert!(CLOSE_MS_MAX < DRAIN_MS_MAX, "a drain waits for each Close");
-const _: () = assert!(GUEST_MS_MIN < REQUEST_MS_MAX, "who gives way has its deadline yet to come");
+const _: () =
+    assert!(PENDING_MS_MIN < REQUEST_MS_MAX, "who is evicted has its deadline yet to come");
 const _: () = assert!(REQUEST_BYTES_MAX <= READ_BUFFER_BYTES, "a head fits in one read");
 const _: () = assert!(WRITE_SLICES_MAX <= 1024, "IOV_MAX on Linux");
-const _: () = assert!(*QUEUE_FRAMES.start() > TURN_FRAMES_SPARE as u64, "a turn can begin");
+const _: () = assert!(*QUEUE_FRAMES.start() >= 2 * EVENT_FRAMES_MAX as u64, "an event fits");
 const _: () = assert!(ERROR_BYTES_MAX * 6 < 4096, "an error fits in the smallest queue");
 const _: () = assert!(USERNAME_CHARS_MAX * 4 < ENVELOPE_BYTES_MAX as usize, "a name fits");
 const _: () = assert!(*TEXT_BYTES.end() * 6 < u32::MAX as u64, "frame_bytes_max fits in u32");

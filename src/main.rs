@@ -6,9 +6,12 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use hallway::chat::{self, Chat, Ending};
+use hallway::chat::{Chat, Server, Setup};
+use hallway::conn::Ending;
 use hallway::options::{self, Action, Options};
-use hallway::process::{User, forgo_privileges, is_root, logger, raise_descriptor_limit};
+use hallway::process::{
+    User, forgo_privileges, is_root, logger, raise_descriptor_limit, resident_bytes,
+};
 use hallway::reactor::{Ended, Listeners, Reactor};
 
 /// The exit status of a wrong command line, as in sysexits and most shells.
@@ -84,8 +87,14 @@ fn open(options: &Options) -> io::Result<Reactor<Chat>> {
         None => Listeners::bind(&options.listen)?,
     };
     drop_privileges(options, &listeners)?;
-    let connections = chat::server(limits, options.origins.clone(), epoch());
-    let mut reactor = Reactor::new(listeners, connections)?;
+    let server = Server::with(Setup {
+        limits,
+        origins: options.origins.clone(),
+        epoch: epoch(),
+        resident_memory: Some(resident_bytes),
+        ..Setup::default()
+    });
+    let mut reactor = Reactor::new(listeners, server)?;
     reactor.take_signals()?;
     #[cfg(feature = "confine")]
     hallway::process::confine(reactor.listeners().have_files())?;
@@ -118,15 +127,15 @@ fn epoch() -> u64 {
 
 fn run(reactor: &mut Reactor<Chat>) -> ExitCode {
     let ended = reactor.run();
-    let connections = reactor.connections();
-    let counters = connections.application().counters();
+    let server = reactor.connections();
+    let counters = server.counters();
     log::info!(
         "stopped peers={} joined={} messages={} refused={} too_slow={}",
-        connections.peers(),
+        server.peers().len(),
         counters.joined,
-        counters.messages,
+        server.chat_counters().messages,
         counters.refused.sum(),
-        counters.left.of(Ending::TooSlow)
+        counters.exited.of(Ending::TooSlow)
     );
     match ended {
         Ok(Ended::Drained) => ExitCode::SUCCESS,

@@ -10,10 +10,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use lexopt::{Arg, Parser, ValueExt};
 use log::LevelFilter;
 
+use crate::chat::Origins;
 use crate::limits::{self, DESCRIPTORS_RESERVED, Limits, REFUSALS_MAX};
 use crate::process::User;
 use crate::reactor::Address;
-use crate::server::Origins;
 
 pub use settings::{FLAGS, Flag, SETTINGS, Setting};
 pub use texts::{help, report, version};

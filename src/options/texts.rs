@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::settings::{FLAGS, SETTINGS};
 use super::{LevelFilter, Options};
+use crate::chat::Origins;
 use crate::limits::Limits;
-use crate::server::Origins;
 
 /// The text of `--help`.
 pub fn help() -> String {

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::server::Origins;
+use crate::chat::Origins;
 
 /// The parts of a list, which commas or spaces separate.
 pub(super) fn parts(list: &str) -> impl Iterator<Item = &str> {

@@ -9,7 +9,7 @@ const SOURCES: [(&str, &str); 2] =
     [("/proc/self/smaps_rollup", "Rss:"), ("/proc/self/status", "VmRSS:")];
 
 /// Resident memory, in bytes; `None` where /proc does not tell.
-pub(crate) fn resident_bytes() -> Option<u64> {
+pub fn resident_bytes() -> Option<u64> {
     SOURCES.iter().find_map(|(path, key)| {
         let text = fs::read_to_string(path).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix(key))?;

@@ -12,6 +12,6 @@ mod user;
 #[cfg(feature = "confine")]
 pub use confine::confine;
 pub use descriptors::raise_descriptor_limit;
-pub(crate) use memory::resident_bytes;
+pub use memory::resident_bytes;
 pub(crate) use supervisor::Supervisor;
 pub use user::{Identity, User, forgo_privileges, is_root};

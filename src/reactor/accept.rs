@@ -11,7 +11,8 @@ use super::socket::Socket;
 use super::transport::{Stream, Transport};
 use crate::clock::Now;
 use crate::conn::{Application, busy};
-use crate::limits::{ACCEPTS_PER_ITERATION, column_growth};
+use crate::limits::ACCEPTS_PER_ITERATION;
+use crate::peer::growth;
 
 impl<A: Application> Reactor<A> {
     /// Accepts until nothing is left or the budget is used up.
@@ -35,7 +36,7 @@ impl<A: Application> Reactor<A> {
 
     fn open(&mut self, stream: Stream, from: Option<SocketAddr>, now: Now) {
         if self.sockets.len() == self.sockets.capacity() {
-            self.sockets.reserve_exact(column_growth(self.sockets.len()));
+            self.sockets.reserve_exact(growth(self.sockets.len()));
         }
         let entry = self.sockets.vacant_entry();
         let slot = entry.key();

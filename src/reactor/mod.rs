@@ -9,7 +9,6 @@
 //!                      handle_input, handle_eof, handle_closed    who has sent some
 //!                      drain                                      a stop was asked for
 //! handle_timeout       handle_timeout                             what is due
-//! measure_memory       wants_memory, handle_memory
 //! handle_outputs       poll_output, until it says None or a budget is used up:
 //!                        Transmit   transmit, one write, handle_sent | handle_blocked | handle_closed
 //!                        Read       to the end of the backlog
@@ -55,7 +54,7 @@ use crate::clock::Now;
 use crate::conn::{Application, Connections, Output};
 use crate::limits::READ_BUFFER_BYTES;
 use crate::peer::PeerId;
-use crate::process::{Supervisor, resident_bytes};
+use crate::process::Supervisor;
 use clock::Clock;
 use socket::Socket;
 use stop::Stops;
@@ -177,7 +176,6 @@ impl<A: Application> Reactor<A> {
         self.read_backlog(now);
         self.handle_events(events, now);
         self.connections.handle_timeout(now);
-        self.measure_memory();
         self.handle_outputs(now);
         self.close_ended();
         self.accept(now);
@@ -249,17 +247,11 @@ impl<A: Application> Reactor<A> {
             if self.is_draining {
                 self.ended = Some(Ended::Forced);
             } else {
-                log::info!("draining peers={}", self.connections.peers());
+                log::info!("draining peers={}", self.connections.peers().len());
                 self.is_draining = true;
                 self.supervisor.stopping();
                 self.connections.drain(now);
             }
-        }
-    }
-
-    fn measure_memory(&mut self) {
-        if self.connections.wants_memory() {
-            self.connections.handle_memory(resident_bytes());
         }
     }
 

@@ -4,7 +4,7 @@ use crate::limits::{Limits, RATE_GRACE_MS, RATE_PAUSE_MS};
 
 /// What becomes of one more message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// It may pass.
     Within,
     /// It is refused.

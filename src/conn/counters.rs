@@ -1,18 +1,14 @@
 //! What has happened so far, as plain numbers that only grow.
 //!
-//! They add up, and [`super::Server::check_invariants`] and the soak hold them to it:
+//! They add up, and [`super::Connections::check_invariants`] and the soak hold them to it:
 //!
-//! - accepted = open + closed, by reason;
-//! - joined = members + left, by reason;
-//! - texts = messages + typing + rejected + left for their rate;
-//! - frames expected = sent + dropped + waiting ([`Traffic`]).
+//! - accepted = connections + closed, by reason;
+//! - joined = WebSockets + exited, by reason.
 
 use std::fmt::Display;
 
 use super::ending::Ending;
-use crate::hub::Traffic;
-use crate::wire::envelope::REJECTION_CODES;
-use crate::wire::response::REFUSAL_STATUSES;
+use crate::http::REFUSAL_STATUSES;
 
 /// One number for each of a few reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,14 +18,15 @@ pub struct Tally<R: 'static, const N: usize> {
 }
 
 impl<R: Copy + PartialEq + Display, const N: usize> Tally<R, N> {
-    const fn new(reasons: &'static [R; N]) -> Self {
+    /// Nothing counted yet.
+    pub const fn new(reasons: &'static [R; N]) -> Self {
         Self { reasons, counts: [0; N] }
     }
 
     /// Counts one more. Work: a look at each reason.
-    pub(super) fn count(&mut self, reason: R) {
+    pub fn count(&mut self, reason: R) {
         let index = self.reasons.iter().position(|each| *each == reason);
-        debug_assert!(index.is_some(), "{reason} is no reason that was thought of");
+        debug_assert!(index.is_some(), "{reason} is not in the list");
         if let Some(index) = index {
             self.counts[index] += 1;
         }
@@ -50,7 +47,8 @@ impl<R: Copy + PartialEq + Display, const N: usize> Tally<R, N> {
         self.reasons.iter().copied().zip(self.counts)
     }
 
-    fn labelled(&self, label: &'static str) -> Values {
+    /// Its numbers as the values of a family, by this label.
+    pub fn labelled(&self, label: &'static str) -> Values {
         Values::By(label, self.iter().map(|(reason, count)| (reason.to_string(), count)).collect())
     }
 }
@@ -63,24 +61,20 @@ pub type Endings = Tally<Ending, { Ending::ALL.len() }>;
 pub struct Counters {
     /// Connections taken in.
     pub accepted: u64,
-    /// Connections turned away before their request, for want of a place.
+    /// Connections turned away before their request, for want of a slot.
     pub turned_away: u64,
     /// The same, for want of a descriptor.
-    pub surplus: u64,
+    pub over_fd_limit: u64,
     /// Connections that are gone.
     pub closed: Endings,
-    /// Peers that joined.
+    /// Connections that became WebSockets.
     pub joined: u64,
-    /// Peers that joined and are gone from their room; their Close may be on its way yet.
-    pub left: Endings,
+    /// WebSockets that have ended; their Close may be on its way yet.
+    pub exited: Endings,
     /// HTTP requests answered with what they asked for, WebSocket handshakes aside.
     pub served: u64,
     /// HTTP requests and handshakes refused, by status.
     pub refused: Tally<u16, { REFUSAL_STATUSES.len() }>,
-    /// Handshakes among them that met a full house.
-    pub full: u64,
-    /// Handshakes among them that asked for one room too many.
-    pub no_room: u64,
     /// Bytes that came in.
     pub received_bytes: u64,
     /// Text messages that came in whole.
@@ -89,18 +83,10 @@ pub struct Counters {
     pub pings: u64,
     /// Pongs that came in.
     pub pongs: u64,
-    /// Chat messages said to a room.
-    pub messages: u64,
-    /// News that somebody writes.
-    pub typing: u64,
-    /// Messages answered with an error to their sender, by its code.
-    pub rejected: Tally<&'static str, { REJECTION_CODES.len() }>,
-    /// Pings sent to silent members.
+    /// Pings sent to silent WebSockets.
     pub pinged: u64,
     /// Bytes that went out.
     pub sent_bytes: u64,
-    /// What members were to be told, and what became of it.
-    pub frames: Traffic,
 }
 
 impl Default for Counters {
@@ -108,43 +94,37 @@ impl Default for Counters {
         Self {
             accepted: 0,
             turned_away: 0,
-            surplus: 0,
+            over_fd_limit: 0,
             closed: Tally::new(&Ending::ALL),
             joined: 0,
-            left: Tally::new(&Ending::ALL),
+            exited: Tally::new(&Ending::ALL),
             served: 0,
             refused: Tally::new(&REFUSAL_STATUSES),
-            full: 0,
-            no_room: 0,
             received_bytes: 0,
             texts: 0,
             pings: 0,
             pongs: 0,
-            messages: 0,
-            typing: 0,
-            rejected: Tally::new(&REJECTION_CODES),
             pinged: 0,
             sent_bytes: 0,
-            frames: Traffic::default(),
         }
     }
 }
 
+/// Counters of one name: the name, what they count, and their values.
+pub type Family = (&'static str, &'static str, Values);
+
 /// The values of one family of counters.
-pub(super) enum Values {
+#[derive(Debug)]
+pub enum Values {
+    /// One number.
     One(u64),
     /// One for each value of a label.
     By(&'static str, Vec<(String, u64)>),
 }
 
 impl Counters {
-    /// Members whose connection was failed for a fault in a frame.
-    pub fn failed(&self) -> u64 {
-        Ending::FAULTS.into_iter().map(|fault| self.left.of(fault)).sum()
-    }
-
     /// Every counter: its name, what it counts, its values.
-    pub(super) fn families(&self) -> Vec<(&'static str, &'static str, Values)> {
+    pub fn families(&self) -> Vec<Family> {
         use Values::One;
         let by = |label, values: &[(&str, u64)]| {
             Values::By(label, values.iter().map(|&(value, n)| (value.to_owned(), n)).collect())
@@ -153,69 +133,43 @@ impl Counters {
         let Self {
             accepted,
             turned_away,
-            surplus,
+            over_fd_limit,
             closed,
             joined,
-            left,
+            exited,
             served,
             refused,
-            full,
-            no_room,
             received_bytes,
             texts,
             pings,
             pongs,
-            messages,
-            typing,
-            rejected,
             pinged,
             sent_bytes,
-            frames: Traffic { expected, queued, sent, too_slow, gone, spared },
         } = *self;
         vec![
             ("accepted", "Connections taken in.", One(accepted)),
             (
                 "turned_away",
                 "Connections turned away before their request, by what was wanting.",
-                by("want", &[("place", turned_away), ("descriptor", surplus)]),
+                by("want", &[("slot", turned_away), ("descriptor", over_fd_limit)]),
             ),
             ("closed", "Connections that are gone, by why.", closed.labelled("reason")),
-            ("joined", "Peers that joined.", One(joined)),
-            ("left", "Peers that are gone from their room, by why.", left.labelled("reason")),
+            ("joined", "Connections that became WebSockets.", One(joined)),
+            ("exited", "WebSockets that have ended, by why.", exited.labelled("reason")),
             (
                 "served",
                 "HTTP requests answered with what they asked for, WebSocket handshakes aside.",
                 One(served),
             ),
             ("refused", "HTTP requests and handshakes refused.", refused.labelled("status")),
-            (
-                "unavailable",
-                "Handshakes among them, by what there was too much of.",
-                by("of", &[("members", full), ("rooms", no_room)]),
-            ),
             ("received_bytes", "Bytes that came in.", One(received_bytes)),
             (
                 "received",
-                "Messages that came in whole.",
+                "Messages and control frames that came in whole.",
                 by("kind", &[("text", texts), ("ping", pings), ("pong", pongs)]),
             ),
-            ("messages", "Chat messages said to a room.", One(messages)),
-            ("typing", "News that somebody writes.", One(typing)),
-            (
-                "rejected",
-                "Messages answered with an error to their sender.",
-                rejected.labelled("code"),
-            ),
-            ("pinged", "Pings sent to silent members.", One(pinged)),
+            ("pinged", "Pings sent to silent WebSockets.", One(pinged)),
             ("sent_bytes", "Bytes that went out.", One(sent_bytes)),
-            ("frames_expected", "Frames that members were to be sent.", One(expected)),
-            ("frames_queued", "Frames queued for members.", One(queued)),
-            ("frames_sent", "Frames written whole to members' sockets.", One(sent)),
-            (
-                "frames_dropped",
-                "Frames that members were to be sent and were not.",
-                by("reason", &[("too_slow", too_slow), ("gone", gone), ("spared", spared)]),
-            ),
         ]
     }
 }

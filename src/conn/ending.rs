@@ -2,24 +2,24 @@
 
 use std::fmt;
 
-use crate::wire::frame::CloseCode;
+use crate::ws::frame::CloseCode;
 
 /// Why a connection ends. It is decided once, and stays as it is until the socket is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// It was gone before it had sent a whole request, or has never sent a byte of one.
     Unused,
-    /// All places were taken, and its request was not whole yet when others came.
-    GaveWay,
+    /// All slots were taken, and its request was not whole yet when others came.
+    Evicted,
     /// Its HTTP request was answered with what it asked for.
     Served,
     /// Its request was refused with a status.
     Refused,
-    /// The member said so, with a Close.
-    Left,
-    /// The member's connection ended without a Close.
+    /// The peer ended the WebSocket, with a Close.
+    ClosedByPeer,
+    /// The WebSocket's connection ended without a Close.
     Lost,
-    /// Nothing was heard of the member.
+    /// Nothing was heard of the WebSocket for too long.
     Silent,
     /// A fault in a frame: Close 1002.
     Protocol,
@@ -27,11 +27,11 @@ pub enum Ending {
     Binary,
     /// Text that is no UTF-8: Close 1007.
     NotUtf8,
-    /// The member stayed over its rate: Close 1008.
+    /// The peer stayed over its rate: Close 1008.
     OverRate,
     /// A message of too many bytes or fragments: Close 1009.
     TooBig,
-    /// The member lagged too far: Close 1013.
+    /// The reader lagged too far: Close 1013.
     TooSlow,
     /// The server went away: Close 1001.
     GoingAway,
@@ -41,10 +41,10 @@ impl Ending {
     /// All of them.
     pub const ALL: [Self; 14] = [
         Self::Unused,
-        Self::GaveWay,
+        Self::Evicted,
         Self::Served,
         Self::Refused,
-        Self::Left,
+        Self::ClosedByPeer,
         Self::Lost,
         Self::Silent,
         Self::Protocol,
@@ -56,10 +56,7 @@ impl Ending {
         Self::GoingAway,
     ];
 
-    /// Those that follow from a fault in a frame.
-    pub const FAULTS: [Self; 4] = [Self::Protocol, Self::Binary, Self::NotUtf8, Self::TooBig];
-
-    /// The ending that the server tells a member by this code.
+    /// The ending that a peer is told by this code.
     pub(super) fn of(code: CloseCode) -> Self {
         match code {
             CloseCode::Unsupported => Self::Binary,
@@ -77,10 +74,10 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unused => "unused",
-            Self::GaveWay => "gave_way",
+            Self::Evicted => "evicted",
             Self::Served => "served",
             Self::Refused => "refused",
-            Self::Left => "left",
+            Self::ClosedByPeer => "closed_by_peer",
             Self::Lost => "lost",
             Self::Silent => "silent",
             Self::Protocol => "protocol",

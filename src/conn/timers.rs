@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 
-use crate::hub::PeerId;
+use crate::peer::PeerId;
 
 /// One deadline a peer, in order. All times are in milliseconds of [`crate::clock::Now::mono_ms`].
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    line: BTreeSet<(u64, PeerId)>,
+    by_time: BTreeSet<(u64, PeerId)>,
 }
 
-/// The deadline of one peer as the peer itself keeps it, to be found in the line again. Zero is
+/// The deadline of one peer as the peer itself keeps it, to find it in [`Timers`] again. Zero is
 /// none, which saves eight bytes a peer: no deadline is at the very start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Deadline(Option<NonZeroU64>);
@@ -27,27 +27,27 @@ impl Timers {
     /// Sets a peer's deadline in place of the one it had; `None` for no deadline.
     pub(super) fn set(&mut self, id: PeerId, deadline: &mut Deadline, at: Option<u64>) {
         if let Some(before) = deadline.0 {
-            self.line.remove(&(before.get(), id));
+            self.by_time.remove(&(before.get(), id));
         }
         deadline.0 = at.map(|at| NonZeroU64::new(at).unwrap_or(NonZeroU64::MIN));
         if let Some(at) = deadline.0 {
-            self.line.insert((at.get(), id));
+            self.by_time.insert((at.get(), id));
         }
     }
 
     /// The first deadline of all.
     pub(super) fn next(&self) -> Option<u64> {
-        self.line.first().map(|&(at, _)| at)
+        self.by_time.first().map(|&(at, _)| at)
     }
 
-    /// A peer whose deadline is not after `now`. It stays in the line until it is set anew.
+    /// A peer whose deadline is not after `now`. It stays so until its deadline is set anew.
     pub(super) fn expired(&self, now: u64) -> Option<PeerId> {
-        self.line.first().filter(|&&(at, _)| at <= now).map(|&(_, id)| id)
+        self.by_time.first().filter(|&&(at, _)| at <= now).map(|&(_, id)| id)
     }
 
     /// How many peers have a deadline.
     pub(super) fn len(&self) -> usize {
-        self.line.len()
+        self.by_time.len()
     }
 }
 

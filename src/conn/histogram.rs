@@ -1,23 +1,23 @@
-//! How long turns of the loop took, by size.
+//! How long iterations of the loop took, by size.
 
 use std::fmt::Write as _;
 
-use crate::limits::TURN_US_BUCKETS;
+use crate::limits::ITERATION_US_BUCKETS;
 
-/// Turns of the loop, counted by how long they took.
+/// Iterations of the loop, counted by how long they took.
 #[derive(Debug, Default)]
-pub(super) struct Histogram {
-    /// Turns within each bound of [`TURN_US_BUCKETS`] and beyond the one before it.
-    counts: [u64; TURN_US_BUCKETS.len()],
-    /// Turns in all, also those beyond the last bound.
+pub struct Histogram {
+    /// Iterations within each bound of [`ITERATION_US_BUCKETS`] and beyond the one before it.
+    counts: [u64; ITERATION_US_BUCKETS.len()],
+    /// Iterations in all, also those beyond the last bound.
     count: u64,
     sum_us: u64,
 }
 
 impl Histogram {
-    /// Counts one turn.
+    /// Counts one.
     pub(super) fn observe(&mut self, took_us: u64) {
-        if let Some(index) = TURN_US_BUCKETS.iter().position(|&bound| took_us <= bound) {
+        if let Some(index) = ITERATION_US_BUCKETS.iter().position(|&bound| took_us <= bound) {
             self.counts[index] += 1;
         }
         self.count += 1;
@@ -25,9 +25,9 @@ impl Histogram {
     }
 
     /// Appends it as Prometheus has histograms: in seconds, each bucket with all below it.
-    pub(super) fn render(&self, name: &str, out: &mut String) {
+    pub fn render(&self, name: &str, out: &mut String) {
         let mut within = 0;
-        for (bound_us, count) in TURN_US_BUCKETS.iter().zip(self.counts) {
+        for (bound_us, count) in ITERATION_US_BUCKETS.iter().zip(self.counts) {
             within += count;
             let _ = writeln!(out, "{name}_bucket{{le=\"{}\"}} {within}", seconds(*bound_us));
         }

@@ -1,15 +1,13 @@
-//! The inbound half of one connection.
+//! The receive side of one connection.
 
 use super::ending::Ending;
 use super::rate::Bucket;
 use super::timers::Deadline;
+use crate::http::{Response, head_len};
 use crate::limits::REQUEST_BYTES_MAX;
-use crate::wire::frame::Decoder;
-use crate::wire::response::Refusal;
-use crate::wire::take;
-use crate::wire::upgrade::{self, Request};
+use crate::ws::frame::Decoder;
 
-/// The inbound half of one connection. An idle member costs this and nothing else.
+/// The receive side of one connection. An idle one costs this and nothing else.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) phase: Phase,
@@ -19,7 +17,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Whether it is a member.
+    /// Whether it is a WebSocket.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open(_))
     }
@@ -30,13 +28,13 @@ impl Peer {
 pub(super) enum Phase {
     /// The request head is arriving; this much is here.
     Request(Vec<u8>),
-    /// It is a member of a room.
+    /// It is a WebSocket.
     Open(Open),
-    /// All has been said to it, or is queued. What it still sends is dropped.
+    /// All has been said to it. What it still sends is dropped.
     Closing(Ending),
 }
 
-/// What only a member has.
+/// What only a WebSocket has.
 #[derive(Debug, Default)]
 pub(super) struct Open {
     pub(super) decoder: Decoder,
@@ -44,35 +42,23 @@ pub(super) struct Open {
     pub(super) bucket: Option<Box<Bucket>>,
 }
 
-/// Takes the bytes of a request head from the front of `input`; `None` as long as more are
-/// awaited, and then all of `input` has been taken. `head` is what came before.
+/// Looks for the end of a request head: how many bytes of `input` belong to it, or `None` where
+/// more are awaited; then all of `input` has been added to `head`, which is what came before.
 ///
-/// A head that lies whole in the input is read there, with no copy.
+/// A head that lies whole in the input stays there, and `head` empty.
 ///
 /// # Errors
 /// The refusal to send.
-pub(super) fn take_request(
-    head: &mut Vec<u8>,
-    input: &mut &mut [u8],
-) -> Result<Option<Request>, Refusal> {
+pub(super) fn find_head(head: &mut Vec<u8>, input: &[u8]) -> Result<Option<usize>, Response> {
     if head.is_empty()
-        && let Some(len) = upgrade::head_len(input, 0)?
+        && let Some(len) = head_len(input, 0)?
     {
-        return upgrade::parse(take(input, len)).map(Some);
+        return Ok(Some(len));
     }
     let had = head.len();
     let more = input.len().min(REQUEST_BYTES_MAX - had);
     head.extend_from_slice(&input[..more]);
-    match upgrade::head_len(head, had)? {
-        Some(len) => {
-            take(input, len - had);
-            upgrade::parse(&head[..len]).map(Some)
-        }
-        None => {
-            take(input, more);
-            Ok(None)
-        }
-    }
+    Ok(head_len(head, had)?.map(|len| len - had))
 }
 
 #[cfg(test)]
@@ -84,9 +70,14 @@ mod tests {
         // A blank line among the bytes that were looked at before is found by a second look only.
         let mut head = b"GET / HTTP/1.1\r\n\r\nHost".to_vec();
         for byte in *b": box\r\n" {
-            let mut input = &mut [byte][..];
-            assert!(matches!(take_request(&mut head, &mut input), Ok(None)));
-            assert!(input.is_empty());
+            assert!(matches!(find_head(&mut head, &[byte]), Ok(None)));
         }
+    }
+
+    #[test]
+    fn a_head_that_lies_whole_in_the_input_is_not_copied() {
+        let mut head = Vec::new();
+        assert!(matches!(find_head(&mut head, b"GET / HTTP/1.1\r\n\r\nmore"), Ok(Some(18))));
+        assert!(head.is_empty());
     }
 }

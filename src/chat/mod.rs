@@ -1,0 +1,138 @@
+//! The application: rooms in which people talk, for the connections of [`crate::conn`].
+//!
+//! A request goes by the one table of routes ([`routes`]); who may join is decided in one place
+//! ([`admission`]); what a member sends is done in [`commands`].
+
+mod admission;
+mod commands;
+mod counters;
+mod metrics;
+mod origin;
+mod pages;
+mod routes;
+
+use std::rc::Rc;
+
+pub use counters::Counters;
+pub use metrics::ResidentMemory;
+pub use origin::Origins;
+
+use crate::clock::Now;
+use crate::conn::{Answer, Application, Connections, Dismissal, Ending, Peers};
+use crate::http::Request;
+use crate::limits::Limits;
+use crate::outbound::{ChannelKey, Outbound, Owner, Thresholds};
+use crate::peer::PeerId;
+use crate::rooms::Rooms;
+use metrics::Metrics;
+use pages::Pages;
+
+/// The chat server, but for its sockets and its clock.
+pub type Server = Connections<Chat>;
+
+/// What makes one server differ from another, besides its limits.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// The limits; they must have passed [`Limits::check`].
+    pub limits: Limits,
+    /// Which web pages may connect.
+    pub origins: Origins,
+    /// A number that no other process has: by it clients know that the ids of their last visit
+    /// mean nothing any more.
+    pub epoch: u64,
+    /// Tells how much memory the process holds.
+    pub resident_memory: ResidentMemory,
+    /// For tests.
+    pub thresholds: Thresholds,
+}
+
+impl Server {
+    /// A server with nobody in it.
+    pub fn with(setup: Setup) -> Self {
+        let limits = Rc::new(setup.limits);
+        let chat = Chat {
+            origins: setup.origins,
+            rooms: Rooms::new(Rc::clone(&limits), setup.epoch),
+            pages: Pages::default(),
+            metrics: Metrics::new(setup.resident_memory),
+            counters: Counters::default(),
+        };
+        Self::new(limits, setup.thresholds, chat)
+    }
+
+    /// Rooms that exist.
+    pub fn rooms(&self) -> usize {
+        self.application().rooms.len()
+    }
+
+    /// Members of a room; 0 where there is no such room.
+    pub fn members(&self, room: &str) -> usize {
+        let rooms = &self.application().rooms;
+        rooms.find(room).map_or(0, |key| rooms.members(key, &self.peers().outbound))
+    }
+
+    /// What has been said so far.
+    pub fn chat_counters(&self) -> &Counters {
+        &self.application().counters
+    }
+
+    /// Panics where the parts do not agree. Work: everything; for tests.
+    pub fn check(&self) {
+        self.check_invariants();
+        self.application().rooms.check_invariants(&self.peers().outbound);
+        let Counters { messages, typing, rejected, .. } = self.chat_counters();
+        let answered = messages + typing + rejected.sum();
+        let over_rate = self.counters().exited.of(Ending::OverRate);
+        assert_eq!(self.counters().texts, answered + over_rate, "each text has one outcome");
+    }
+}
+
+/// The chat: its rooms, and what it answers to requests.
+#[derive(Debug)]
+pub struct Chat {
+    origins: Origins,
+    /// All rooms.
+    pub rooms: Rooms,
+    pages: Pages,
+    metrics: Metrics,
+    counters: Counters,
+}
+
+impl Application for Chat {
+    fn handle_request(
+        &mut self,
+        peers: &mut Peers,
+        id: PeerId,
+        request: &Request<'_>,
+        now: Now,
+    ) -> Answer {
+        self.route(peers, id, request, now).into()
+    }
+
+    fn handle_text(
+        &mut self,
+        peers: &mut Peers,
+        id: PeerId,
+        text: &str,
+        now: Now,
+    ) -> Result<(), Dismissal> {
+        self.handle_command(peers, id, text, now)
+    }
+
+    fn gate(&self, outbound: &Outbound, id: PeerId) -> Option<ChannelKey> {
+        self.rooms.gate(self.rooms.member(id)?.room, outbound)
+    }
+
+    fn handle_exit(&mut self, peers: &mut Peers, id: PeerId, now: Now) {
+        let is_quiet = peers.is_draining();
+        self.rooms.leave(&mut peers.outbound, id, is_quiet, now);
+    }
+
+    fn handle_channel(&mut self, outbound: &mut Outbound, key: ChannelKey, owner: Owner) {
+        self.rooms.handle_channel(outbound, key, owner);
+    }
+
+    fn status_line(&self, peers: &Peers) -> String {
+        format!("Connections: {}, rooms: {}", peers.len(), self.rooms.len())
+    }
+}

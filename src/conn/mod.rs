@@ -1,0 +1,474 @@
+//! Connections: their bytes become requests and messages for an [`Application`], and what it says
+//! becomes bytes. Sans-IO: no socket, no clock. Nothing in here knows of rooms.
+//!
+//! The order of its use, in each iteration of the loop: hand in what has happened
+//! ([`Connections::handle_input`] and the like), then the time ([`Connections::handle_timeout`]),
+//! then do what [`Connections::poll_output`] says until it says `None` or a budget is used up, then
+//! take in new connections ([`Connections::accept`]), then sleep until
+//! [`Connections::poll_timeout`] or until something happens.
+
+mod addresses;
+mod application;
+mod counters;
+mod deadlines;
+mod ending;
+mod histogram;
+mod peer;
+mod peers;
+mod pending;
+mod rate;
+mod timers;
+
+use std::io::IoSlice;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+pub use application::{Answer, Application, Dismissal};
+pub use counters::{Counters, Endings, Family, Tally, Values};
+pub use ending::Ending;
+pub use histogram::Histogram;
+pub use peers::Peers;
+pub use rate::Verdict;
+
+use crate::clock::Now;
+use crate::http::{self, Response};
+use crate::limits::{
+    CLOSE_MS_MAX, DRAIN_MS_MAX, Limits, REFUSALS_MAX, REQUEST_MS_MAX, RETRY_AFTER_SECONDS,
+};
+use crate::outbound::{Bytes, Next, Thresholds};
+use crate::peer::PeerId;
+use crate::ws::frame::{CloseCode, Event, Frame};
+use crate::ws::take;
+use peer::{Peer, Phase, find_head};
+use timers::Deadline;
+
+/// What the reactor is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Write to this peer, once: [`Connections::transmit`] has the bytes. What is left over comes
+    /// again.
+    Transmit(PeerId),
+    /// The input of this peer that was not taken may be handed in again now, and no earlier.
+    Read(PeerId),
+    /// All has been written to this peer that ever will be: end our direction of its connection.
+    /// One that has ended its own is done with ([`Connections::handle_closed`]).
+    ShutDown(PeerId),
+    /// Drop this peer's socket. The peer is forgotten already.
+    Close(PeerId),
+}
+
+/// Connections, and the application that they talk to.
+#[derive(Debug)]
+pub struct Connections<A> {
+    peers: Peers,
+    application: A,
+}
+
+impl<A: Application> Connections<A> {
+    /// No connections yet. The limits must have passed [`Limits::check`].
+    pub fn new(limits: Rc<Limits>, thresholds: Thresholds, application: A) -> Self {
+        Self { peers: Peers::new(limits, thresholds), application }
+    }
+
+    // --- getters
+
+    /// All connections.
+    pub fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// The application.
+    pub fn application(&self) -> &A {
+        &self.application
+    }
+
+    /// The same, to change it.
+    pub fn application_mut(&mut self) -> (&mut A, &mut Peers) {
+        (&mut self.application, &mut self.peers)
+    }
+
+    /// What has happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.peers.counters
+    }
+
+    /// A line that a supervisor shows to people.
+    pub fn status_line(&self) -> String {
+        self.application.status_line(&self.peers)
+    }
+
+    /// Whether the end has come: all have gone, or their time is over.
+    pub fn is_drained(&self, now: Now) -> bool {
+        let is_over = |by| self.peers.is_empty() || now.mono_ms >= by;
+        self.peers.drained_by_ms.is_some_and(is_over)
+    }
+
+    // --- what has happened
+
+    /// Takes a new connection in, in a slot that no connection has. Where all slots are taken, the
+    /// oldest connection that is pending is evicted: see [`Connections::poll_close`].
+    ///
+    /// `None` where there is no slot, not even for a proper refusal: see [`busy`].
+    pub fn accept(&mut self, slot: u32, ip: Option<IpAddr>, now: Now) -> Option<PeerId> {
+        if !self.has_slot(now) {
+            self.peers.counters.turned_away += 1;
+            return None;
+        }
+        let peers = &mut self.peers;
+        peers.generation = peers.generation.wrapping_add(1);
+        let id = PeerId::new(slot, peers.generation);
+        peers.all.insert(
+            id,
+            Peer {
+                phase: Phase::Request(Vec::new()),
+                heard_ms: now.mono_ms,
+                deadline: Deadline::default(),
+            },
+        );
+        peers.addresses.insert(id, ip);
+        peers.outbound.open(id);
+        peers.pending.insert(id, now.mono_ms);
+        peers.set_deadline(id, Some(now.mono_ms + REQUEST_MS_MAX));
+        peers.counters.accepted += 1;
+        Some(id)
+    }
+
+    /// A connection could not be taken in for want of a descriptor, and was turned away.
+    pub fn handle_over_fd_limit(&mut self) {
+        self.peers.counters.over_fd_limit += 1;
+    }
+
+    /// Hands in bytes of a peer, which are unmasked in place; how many of them were taken. The rest
+    /// must wait for [`Output::Read`]. Work: linear in the bytes.
+    pub fn handle_input(&mut self, id: PeerId, bytes: &mut [u8], now: Now) -> usize {
+        let len = bytes.len();
+        let mut input = bytes;
+        if let Some(peer) = self.peers.all.get_mut(id) {
+            peer.heard_ms = now.mono_ms;
+        }
+        while !input.is_empty() {
+            let must_wait = match self.peers.all.get(id).map(|peer| &peer.phase) {
+                Some(Phase::Request(_)) => self.read_request(id, &mut input, now),
+                Some(Phase::Open(_)) => self.read_message(id, &mut input, now),
+                Some(Phase::Closing(_)) | None => {
+                    take(&mut input, usize::MAX);
+                    false
+                }
+            };
+            if must_wait {
+                break;
+            }
+        }
+        let taken = len - input.len();
+        self.peers.counters.received_bytes += taken as u64;
+        taken
+    }
+
+    /// The peer will send nothing more. It is gone, unless an answer is still being written to it:
+    /// half-closed is a good way to ask for a page.
+    pub fn handle_eof(&mut self, id: PeerId, now: Now) {
+        let phase = self.peers.all.get(id).map(|peer| &peer.phase);
+        let is_closing = matches!(phase, Some(Phase::Closing(_)));
+        if !is_closing || self.peers.outbound.is_finished(id) {
+            self.handle_closed(id, now);
+        }
+    }
+
+    /// The connection is broken, or there is nothing more to wait for.
+    pub fn handle_closed(&mut self, id: PeerId, now: Now) {
+        if self.peers.all.get(id).is_some() {
+            self.exit(id, Ending::Lost, None, now);
+            self.peers.forget(id);
+        }
+    }
+
+    /// The socket of this peer takes bytes again.
+    pub fn handle_writable(&mut self, id: PeerId) {
+        self.peers.outbound.handle_writable(id);
+    }
+
+    /// `len` bytes of what [`Connections::transmit`] said are written.
+    pub fn handle_sent(&mut self, id: PeerId, len: usize) {
+        self.peers.counters.sent_bytes += len as u64;
+        self.peers.outbound.handle_sent(id, len);
+    }
+
+    /// The socket takes no more now; [`Connections::handle_writable`] will tell.
+    pub fn handle_blocked(&mut self, id: PeerId) {
+        self.peers.outbound.handle_blocked(id);
+    }
+
+    /// Does what is due. Calling it early or often does no harm.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(id) = self.peers.timers.expired(now.mono_ms) {
+            self.handle_deadline(id, now);
+        }
+    }
+
+    /// An iteration of the loop has taken so long, in microseconds, without the sleep before it.
+    pub fn handle_iteration_took(&mut self, us: u64) {
+        self.peers.iterations.observe(us);
+    }
+
+    /// Begins the end: nobody comes any more, and Close 1001 to all after what was said to them.
+    pub fn drain(&mut self, now: Now) {
+        let by = now.mono_ms + DRAIN_MS_MAX;
+        self.peers.drained_by_ms = Some(by);
+        self.application.handle_drain();
+        let ids: Vec<PeerId> = self.peers.all.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            match self.peers.all.get(id).map(|peer| &peer.phase) {
+                Some(Phase::Open(_)) => {
+                    let close = Frame::close(CloseCode::Away, "the server is going away");
+                    self.exit(id, Ending::GoingAway, Some(close.into_bytes()), now);
+                    self.peers.set_deadline(id, Some(by));
+                }
+                Some(Phase::Request(_)) => self.handle_closed(id, now),
+                _ => {}
+            }
+        }
+    }
+
+    // --- what is to be done
+
+    /// The next thing to do, until there is none.
+    pub fn poll_output(&mut self, now: Now) -> Option<Output> {
+        loop {
+            let Some(next) = self.peers.outbound.poll(now.mono_ms) else {
+                return self.poll_close().map(Output::Close);
+            };
+            match next {
+                Next::Write(id) => return Some(Output::Transmit(id)),
+                Next::Channel(key, owner) => {
+                    self.application.handle_channel(&mut self.peers.outbound, key, owner);
+                }
+                Next::TooSlow(id) => self.dismiss_slow(id, now),
+                Next::Woken(id) if self.peers.all.get(id).is_some() => {
+                    return Some(Output::Read(id));
+                }
+                Next::Finished(id) if self.peers.all.get(id).is_some() => {
+                    return Some(Output::ShutDown(id));
+                }
+                Next::Woken(_) | Next::Finished(_) => {}
+            }
+        }
+    }
+
+    /// The next peer whose socket is to be dropped, until there is none: what
+    /// [`Connections::poll_output`] says last, and may be asked for between two calls of
+    /// [`Connections::accept`], so that those who were evicted are gone before others take their
+    /// slots.
+    pub fn poll_close(&mut self) -> Option<PeerId> {
+        self.peers.closes.pop_front()
+    }
+
+    /// When something must be done next, in milliseconds of [`Now::mono_ms`]; `None` for never.
+    /// Changes with every other call.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        if !self.peers.closes.is_empty() {
+            return Some(0);
+        }
+        let peers = &self.peers;
+        let deadlines = [peers.outbound.poll_timeout(), peers.timers.next(), peers.drained_by_ms];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// The bytes to write next to a peer, as many slices of them as fit; how many there are.
+    pub fn transmit<'s>(&'s self, id: PeerId, slices: &mut [IoSlice<'s>]) -> usize {
+        self.peers.outbound.transmit(id, slices)
+    }
+
+    /// Panics where the parts do not agree. Work: everything; for tests.
+    pub fn check_invariants(&self) {
+        self.peers.check_invariants();
+    }
+
+    // --- from bytes to requests and messages
+
+    /// Goes on with a request; whether the rest of the input must wait.
+    fn read_request(&mut self, id: PeerId, input: &mut &mut [u8], now: Now) -> bool {
+        let Some(Phase::Request(head)) = self.peers.all.get_mut(id).map(|peer| &mut peer.phase)
+        else {
+            return false;
+        };
+        let mut head = std::mem::take(head);
+        let had = head.len();
+        let found = find_head(&mut head, input);
+        let (answer, taken, is_head) = match found {
+            Ok(None) => {
+                let len = input.len();
+                self.put_back(id, head);
+                take(input, len);
+                return false;
+            }
+            Ok(Some(len)) => {
+                let whole = if head.is_empty() { &input[..len] } else { &head[..had + len] };
+                match http::parse(whole) {
+                    Ok(request) => {
+                        let peers = &mut self.peers;
+                        let answer = self.application.handle_request(peers, id, &request, now);
+                        (answer, len, request.is_head())
+                    }
+                    Err(response) => (Answer::Response(response), len, false),
+                }
+            }
+            Err(response) => (Answer::Response(response), input.len(), false),
+        };
+        if let Answer::Wait(key) = answer {
+            head.truncate(had);
+            self.put_back(id, head);
+            self.peers.outbound.park(id, key);
+            return true;
+        }
+        take(input, taken);
+        self.answer(id, answer, is_head, now);
+        false
+    }
+
+    fn put_back(&mut self, id: PeerId, head: Vec<u8>) {
+        if let Some(peer) = self.peers.all.get_mut(id) {
+            peer.phase = Phase::Request(head);
+        }
+    }
+
+    fn answer(&mut self, id: PeerId, answer: Answer, is_head: bool, now: Now) {
+        match answer {
+            Answer::Upgrade(first) => self.peers.upgrade(id, first, now),
+            Answer::Response(response) if response.status < 400 => {
+                self.serve(id, response.to_bytes(is_head).into(), now);
+            }
+            Answer::Response(response) => self.refuse(id, &response, is_head, now),
+            Answer::Bytes(bytes) => self.serve(id, bytes, now),
+            Answer::Wait(_) => {}
+        }
+    }
+
+    fn serve(&mut self, id: PeerId, bytes: Bytes, now: Now) {
+        self.peers.counters.served += 1;
+        self.peers.answer(id, bytes, Ending::Served, now);
+    }
+
+    fn refuse(&mut self, id: PeerId, response: &Response, is_head: bool, now: Now) {
+        let (status, sentence) = (response.status, response.sentence());
+        log::debug!("refused peer={id} status={status} reason={sentence:?}");
+        self.peers.counters.refused.count(status);
+        self.peers.answer(id, response.to_bytes(is_head).into(), Ending::Refused, now);
+    }
+
+    /// Goes on with messages; whether the rest of the input must wait.
+    fn read_message(&mut self, id: PeerId, input: &mut &mut [u8], now: Now) -> bool {
+        if self.peers.outbound.must_write_first(id) {
+            self.peers.outbound.defer(id);
+            return true;
+        }
+        if let Some(key) = self.application.gate(&self.peers.outbound, id) {
+            self.peers.outbound.park(id, key);
+            return true;
+        }
+        let Some(Phase::Open(open)) = self.peers.all.get_mut(id).map(|peer| &mut peer.phase) else {
+            return false;
+        };
+        match open.decoder.decode(input, &self.peers.limits) {
+            Ok(Some(event)) => self.handle_event(id, event, now),
+            Ok(None) => {}
+            Err(error) => {
+                let dismissal = Dismissal::new(error.close_code(), error.to_string());
+                self.dismiss(id, &dismissal, now);
+            }
+        }
+        false
+    }
+
+    fn handle_event(&mut self, id: PeerId, event: Event<'_>, now: Now) {
+        let peers = &mut self.peers;
+        let handled = match event {
+            Event::Text(text) => {
+                peers.counters.texts += 1;
+                self.application.handle_text(peers, id, &text, now)
+            }
+            Event::Binary(bytes) => self.application.handle_binary(peers, id, &bytes, now),
+            Event::Ping(payload) => {
+                peers.counters.pings += 1;
+                peers.outbound.pong(id, Frame::pong(&payload).into_bytes());
+                Ok(())
+            }
+            Event::Pong(_) => {
+                peers.counters.pongs += 1;
+                Ok(())
+            }
+            Event::Close(code) => {
+                let frame =
+                    code.map_or_else(Frame::close_without_code, |code| Frame::close(code, ""));
+                return self.exit(id, Ending::ClosedByPeer, Some(frame.into_bytes()), now);
+            }
+        };
+        if let Err(dismissal) = handled {
+            self.dismiss(id, &dismissal, now);
+        }
+    }
+
+    // --- from a WebSocket to a free slot
+
+    /// Sends a WebSocket away.
+    fn dismiss(&mut self, id: PeerId, Dismissal { code, reason }: &Dismissal, now: Now) {
+        log::debug!("dismissed peer={id} code={code} reason={reason:?}");
+        let close = Frame::close(*code, reason).into_bytes();
+        self.exit(id, Ending::of(*code), Some(close), now);
+    }
+
+    /// A reader lags too far: Close 1013, and nobody else notices.
+    fn dismiss_slow(&mut self, id: PeerId, now: Now) {
+        if self.peers.all.get(id).is_some_and(Peer::is_open) {
+            log::debug!("dismissed peer={id} code=1013 reason=\"too slow\"");
+            let close = Frame::close(CloseCode::Again, "too slow; come back when you can read");
+            self.peers.outbound.dismiss(id, close.into_bytes());
+            self.exit(id, Ending::TooSlow, None, now);
+        }
+    }
+
+    /// Ends a WebSocket, with `close` as the last that it is sent; the other phases stay as they
+    /// are.
+    fn exit(&mut self, id: PeerId, ending: Ending, close: Option<Bytes>, now: Now) {
+        if !self.peers.all.get(id).is_some_and(Peer::is_open) {
+            return;
+        }
+        self.peers.outbound.finish(id, close);
+        self.application.handle_exit(&mut self.peers, id, now);
+        self.peers.open -= 1;
+        self.peers.counters.exited.count(ending);
+        self.peers.addresses.uncount(id);
+        self.peers.begin_closing(id, ending, now.mono_ms + CLOSE_MS_MAX);
+    }
+
+    /// Whether there is a slot for one more connection, or somebody is evicted for it.
+    fn has_slot(&mut self, now: Now) -> bool {
+        let peers = &mut self.peers;
+        if peers.all.len() < (peers.limits.peers_max + REFUSALS_MAX) as usize {
+            return true;
+        }
+        let Some(id) = peers.pending.evicted(now.mono_ms) else { return false };
+        log::debug!("dropped peer={id} reason=evicted");
+        if let Some(Peer { phase: phase @ Phase::Request(_), .. }) = peers.all.get_mut(id) {
+            *phase = Phase::Closing(Ending::Evicted);
+        }
+        peers.forget(id);
+        true
+    }
+}
+
+/// What a connection is told for which [`Connections::accept`] has no slot.
+pub fn busy() -> Vec<u8> {
+    full().to_bytes(false)
+}
+
+/// The answer to one connection too many.
+pub fn full() -> Response {
+    unavailable("full", "the server is full; try again in a moment")
+}
+
+/// A 503 with a code for programs.
+pub fn unavailable(code: &'static str, sentence: &'static str) -> Response {
+    Response::text(503, sentence)
+        .with("Retry-After", RETRY_AFTER_SECONDS.to_string())
+        .with("Hallway-Code", code)
+}

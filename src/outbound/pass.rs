@@ -1,0 +1,250 @@
+//! Who is written to next.
+//!
+//! A channel with something to offer stands in a list, once. Its *pass* begins when it is first
+//! picked, not when something is said: so all that was said until then is one write to each
+//! reader. Its readers are looked at from the last to the first, so that the last can take the
+//! index of one who leaves. Each is written to up to the log's present end. Every pass ends alike,
+//! also in a channel that never falls silent: the log is trimmed, readers beyond their queue are
+//! told of, who waits at the gate is woken, and where more was said meanwhile the channel goes to
+//! the back of the list.
+//!
+//! Channels are served round-robin, one quantum each, counted in readers looked at and in bytes;
+//! one that was just listed goes first, as in fq_codel (RFC 8290). Passes and single readers
+//! alternate. So a Pong, or a message in a small room, waits for two quanta at most, whatever is
+//! said to a crowd.
+//!
+//! Only a reader whose socket does not take bytes can lag, and what is said to a channel during a
+//! pass is bounded by its gate ([`Outbound::is_gated`]).
+
+use super::channel::{Pass, Stage, State};
+use super::{ChannelKey, NOWHERE, Outbound};
+use crate::peer::PeerId;
+
+/// What is to be done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Write to this reader, once.
+    Write(PeerId),
+    /// Its queue is more than full: dismiss it.
+    TooSlow(PeerId),
+    /// Its input need not wait any longer.
+    Woken(PeerId),
+    /// Everything has been written to it that ever will be.
+    Finished(PeerId),
+    /// Something is to be done by the owner of a channel.
+    Channel(ChannelKey, Owner),
+}
+
+/// What the owner of a channel is to do; the number is the owner's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A pass begins: append what is owed.
+    PassBegins(u32),
+    /// A pass is over: append what had to wait.
+    PassEnded(u32),
+    /// Render the block of the past that begins with this id ([`Outbound::render`]).
+    Render(u32, u64),
+}
+
+/// What comes of serving a channel.
+enum Served {
+    /// There is something to do.
+    Next(Next),
+    /// Its quantum is used up.
+    Rotates,
+    /// It is held.
+    Held,
+    /// All of its readers have been looked at.
+    Over,
+}
+
+impl Outbound {
+    /// The next thing to do, until there is none.
+    ///
+    /// Work: over time constant for each thing to do, each reader that is looked at, and each that
+    /// is behind at the end of a pass.
+    pub fn poll(&mut self, now_ms: u64) -> Option<Next> {
+        if let Some(next) = self.told.pop_front() {
+            return Some(next);
+        }
+        self.release_held(now_ms);
+        self.was_single = !self.was_single;
+        let first = if self.was_single { self.next_single() } else { None };
+        first.or_else(|| self.next_of_passes(now_ms)).or_else(|| self.next_single())
+    }
+
+    /// When [`Outbound::poll`] has something to say, in milliseconds; `None` for not before
+    /// something is changed.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        let is_idle = self.told.is_empty()
+            && self.fresh.is_empty()
+            && self.listed.is_empty()
+            && self.singles.is_empty();
+        if is_idle { self.held.first().map(|&(until, _)| until) } else { Some(0) }
+    }
+
+    fn release_held(&mut self, now_ms: u64) {
+        while let Some(&(until, key)) = self.held.first()
+            && until <= now_ms
+        {
+            self.held.pop_first();
+            if let Some(channel) = self.channels.get_mut(key) {
+                channel.state = State::Listed;
+                self.fresh.push_back(key);
+            }
+        }
+    }
+
+    fn next_single(&mut self) -> Option<Next> {
+        while let Some(id) = self.singles.pop_front() {
+            let Some((reader, channel)) = self.reader(id) else { continue };
+            reader.is_listed = false;
+            let is_ready = !reader.is_blocked && reader.has_pending(channel);
+            let (key, is_member) = (reader.channel, reader.index != NOWHERE);
+            // A small room's pass that is about to begin comes to it at once, with more to say.
+            if is_ready && !(is_member && self.is_due_soon(key)) {
+                return Some(self.serve(id, key));
+            }
+        }
+        None
+    }
+
+    fn is_due_soon(&self, key: ChannelKey) -> bool {
+        self.channels.get(key).is_some_and(|channel| {
+            let is_under_way = matches!(channel.pass, Stage::Running(_));
+            channel.state == State::Listed
+                && !is_under_way
+                && channel.readers.len() < self.thresholds.crowd
+        })
+    }
+
+    /// Writes to a reader, or has rendered first what it replays.
+    fn serve(&mut self, id: PeerId, key: ChannelKey) -> Next {
+        match self.missing(id, key) {
+            Some(render) => {
+                self.list(id);
+                Next::Channel(key, render)
+            }
+            None => Next::Write(id),
+        }
+    }
+
+    fn missing(&self, id: PeerId, key: ChannelKey) -> Option<Owner> {
+        let replay = self.readers.get(id)?.replay()?;
+        let channel = self.channels.get(key)?;
+        let from = channel.blocks.missing(replay, self.thresholds.replay_bytes)?;
+        Some(Owner::Render(channel.owner, from))
+    }
+
+    fn next_of_passes(&mut self, now_ms: u64) -> Option<Next> {
+        loop {
+            let list = if self.fresh.is_empty() { &self.listed } else { &self.fresh };
+            let key = *list.front()?;
+            let served = self.next_of_pass(key, now_ms);
+            match served {
+                Served::Next(next) => return Some(next),
+                Served::Rotates => self.rotate(true),
+                Served::Held => self.rotate(false),
+                Served::Over => {
+                    let (has_more, owner) = self.end_pass(key);
+                    self.rotate(has_more);
+                    self.close_unused(key);
+                    return Some(Next::Channel(key, Owner::PassEnded(owner)));
+                }
+            }
+        }
+    }
+
+    /// Ends the quantum of the channel that is served, which is listed again or not.
+    fn rotate(&mut self, is_listed: bool) {
+        (self.looked_at, self.written) = (0, 0);
+        let key = self.fresh.pop_front().or_else(|| self.listed.pop_front());
+        self.listed.extend(key.filter(|_| is_listed));
+    }
+
+    fn next_of_pass(&mut self, key: ChannelKey, now_ms: u64) -> Served {
+        let Some(channel) = self.channels.get_mut(key) else { return Served::Held };
+        let is_held = !channel.is_pressing
+            && channel.readers.len() >= self.thresholds.crowd
+            && now_ms < channel.news_from_ms;
+        match channel.pass {
+            Stage::None if is_held => {
+                channel.state = State::Held(channel.news_from_ms);
+                self.held.insert((channel.news_from_ms, key));
+                Served::Held
+            }
+            Stage::None => {
+                channel.pass = Stage::Beginning;
+                Served::Next(Next::Channel(key, Owner::PassBegins(channel.owner)))
+            }
+            Stage::Beginning => {
+                channel.begin_pass(now_ms + self.thresholds.news_ms);
+                self.look(key)
+            }
+            Stage::Running(_) => self.look(key),
+        }
+    }
+
+    /// Looks at the next readers of a pass, until one has something to write.
+    fn look(&mut self, key: ChannelKey) -> Served {
+        let Some(channel) = self.channels.get_mut(key) else { return Served::Held };
+        let Stage::Running(mut pass) = channel.pass else { return Served::Held };
+        let mut served = Served::Over;
+        while pass.left > 0 {
+            if self.looked_at >= self.thresholds.quantum_readers
+                || self.written >= self.thresholds.quantum_bytes
+            {
+                served = Served::Rotates;
+                break;
+            }
+            self.looked_at += 1;
+            pass.left -= 1;
+            let id = channel.readers[pass.left];
+            if let Some(reader) = self.readers.get(id)
+                && !reader.is_blocked
+                && reader.has_pending(channel)
+            {
+                served = Served::Next(Next::Write(id));
+                break;
+            }
+        }
+        channel.pass = Stage::Running(pass);
+        match served {
+            Served::Next(Next::Write(id)) => Served::Next(self.serve(id, key)),
+            served => served,
+        }
+    }
+
+    /// Trims the log, tells who lags too far, and wakes who waits at the gate. Whether another
+    /// pass is due, and whose channel it is.
+    fn end_pass(&mut self, key: ChannelKey) -> (bool, u32) {
+        let Some(channel) = self.channels.get_mut(key) else { return (false, 0) };
+        let Some(Pass { end, counted, .. }) = channel.pass.take() else { return (false, 0) };
+        let (mut least, mut replayed_from) = (end, None::<u64>);
+        for (&id, reader) in
+            channel.behind.iter().filter_map(|id| Some((id, self.readers.get(*id)?)))
+        {
+            if reader.cursor < reader.target(channel) {
+                least = least.min(reader.cursor);
+            }
+            if let Some(replay) = reader.replay() {
+                replayed_from =
+                    Some(replayed_from.map_or(replay.next, |from| from.min(replay.next)));
+            }
+            if reader.is_blocked && !reader.is_leaving() && reader.lag(channel).exceeds(self.queue)
+            {
+                self.told.push_back(Next::TooSlow(id));
+            }
+        }
+        channel.offered = counted;
+        channel.replayed_from = replayed_from;
+        channel.blocks.clear();
+        channel.log.trim(least);
+        self.told.extend(channel.parked.drain(..).map(Next::Woken));
+        if !channel.has_more {
+            channel.state = State::Idle;
+            channel.release();
+        }
+        (channel.has_more, channel.owner)
+    }
+}

@@ -1,0 +1,197 @@
+//! Records of the past, rendered in blocks that all who replay them share.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The records of a range of ids as frames, one after the other.
+#[derive(Debug)]
+pub struct Block {
+    ids: Range<u64>,
+    bytes: Vec<u8>,
+    /// The id of each record, and where its frame ends.
+    marks: Vec<(u64, usize)>,
+}
+
+impl Block {
+    /// A block for the records of these ids; some or all of them may not exist.
+    pub fn new(ids: Range<u64>) -> Self {
+        Self { ids, bytes: Vec::new(), marks: Vec::new() }
+    }
+
+    /// Appends the frame of a record, in the order of ids.
+    pub fn push(&mut self, id: u64, frame: &[u8]) {
+        debug_assert!(self.ids.contains(&id) && self.marks.last().is_none_or(|mark| mark.0 < id));
+        self.bytes.extend_from_slice(frame);
+        self.marks.push((id, self.bytes.len()));
+    }
+
+    /// Where the frame of a mark begins.
+    fn start(&self, mark: usize) -> usize {
+        mark.checked_sub(1).map_or(0, |before| self.marks[before].1)
+    }
+
+    /// What is left of it for a replay that has come to it.
+    fn rest(&self, replay: &Replay) -> Range<usize> {
+        let next = self.marks.partition_point(|&(id, _)| id < replay.next);
+        let beyond = self.marks.partition_point(|&(id, _)| id <= replay.last);
+        let end = self.start(beyond);
+        (self.start(next) + replay.offset).min(end)..end
+    }
+}
+
+/// How far a reader has got in the records of the past.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Replay {
+    /// The id of the next record, or one before it.
+    pub(super) next: u64,
+    /// Bytes of its frame that are written.
+    pub(super) offset: usize,
+    /// The id of the last record.
+    pub(super) last: u64,
+}
+
+impl Replay {
+    pub(super) fn is_over(&self) -> bool {
+        self.next > self.last
+    }
+
+    /// Goes on by `len` bytes of a block.
+    pub(super) fn advance(&mut self, block: &Block, len: usize) {
+        let position = block.rest(self).start + len;
+        let whole = block.marks.partition_point(|&(_, end)| end <= position);
+        let next = block.marks.get(whole).map_or(block.ids.end, |&(id, _)| id);
+        (self.next, self.offset) = (next, position - block.start(whole));
+    }
+
+    /// Goes on behind a block.
+    pub(super) fn skip(&mut self, block: &Block) {
+        (self.next, self.offset) = (block.ids.end, 0);
+    }
+}
+
+/// The blocks that have been rendered. They can be dropped at any time, and are rendered again
+/// when somebody comes to them.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    by_first: BTreeMap<u64, Block>,
+    bytes: usize,
+}
+
+impl Blocks {
+    /// Keeps a block; where all would be more than `bytes_max`, in place of the others.
+    pub(super) fn insert(&mut self, block: Block, bytes_max: usize) {
+        if self.bytes + block.bytes.len() > bytes_max {
+            self.clear();
+        }
+        self.bytes += block.bytes.len();
+        self.by_first.insert(block.ids.start, block);
+    }
+
+    /// The block in which a replay goes on.
+    pub(super) fn at(&self, replay: &Replay) -> Option<&Block> {
+        let (_, block) = self.by_first.range(..=replay.next).next_back()?;
+        block.ids.contains(&replay.next).then_some(block)
+    }
+
+    /// The bytes with which a replay goes on in a block.
+    pub(super) fn bytes<'b>(block: &'b Block, replay: &Replay) -> &'b [u8] {
+        &block.bytes[block.rest(replay)]
+    }
+
+    /// The bytes up to the end of the frame that a replay has begun.
+    pub(super) fn rest_of_frame<'b>(block: &'b Block, replay: &Replay) -> &'b [u8] {
+        Self::bytes(block, &Replay { last: replay.next, ..*replay })
+    }
+
+    /// The first id for which a block is missing, of the blocks that a replay needs for its next
+    /// `bytes` bytes.
+    pub(super) fn missing(&self, replay: &Replay, bytes: usize) -> Option<u64> {
+        let (mut at, mut found) = (*replay, 0);
+        while !at.is_over() && found < bytes {
+            let Some(block) = self.at(&at) else { return Some(at.next) };
+            found += block.rest(&at).len();
+            at.skip(block);
+        }
+        None
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_first.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Forgets the block with this id: it has changed.
+    pub(super) fn forget(&mut self, id: u64) {
+        if !self.by_first.is_empty() {
+            self.by_first.retain(|_, block| !block.ids.contains(&id));
+            self.bytes = self.by_first.values().map(|block| block.bytes.len()).sum();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Records 3, 4 and 7, of three bytes each.
+    fn block() -> Block {
+        let mut block = Block::new(0..8);
+        [3, 4, 7].iter().for_each(|&id| block.push(id, format!("<{id}>").as_bytes()));
+        block
+    }
+
+    fn replay(next: u64, last: u64) -> Replay {
+        Replay { next, offset: 0, last }
+    }
+
+    #[test]
+    fn a_replay_is_the_records_from_the_next_to_the_last() {
+        let block = block();
+        for (next, last, bytes) in
+            [(0, 9, "<3><4><7>"), (4, 9, "<4><7>"), (5, 7, "<7>"), (0, 4, "<3><4>"), (5, 6, "")]
+        {
+            assert_eq!(Blocks::bytes(&block, &replay(next, last)), bytes.as_bytes());
+        }
+    }
+
+    #[test]
+    fn any_cut_of_the_writes_gives_the_same_bytes() {
+        let block = block();
+        for len in 1..9 {
+            let (mut replay, mut written) = (replay(1, 7), Vec::new());
+            while !Blocks::bytes(&block, &replay).is_empty() {
+                let bytes = Blocks::bytes(&block, &replay);
+                let part = len.min(bytes.len());
+                written.extend_from_slice(&bytes[..part]);
+                replay.advance(&block, part);
+            }
+            assert_eq!(written, b"<3><4><7>", "{len} at a time");
+            assert!(replay.is_over());
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_begun_has_a_rest() {
+        let (block, mut replay) = (block(), replay(0, 7));
+        replay.advance(&block, 4);
+        assert_eq!((replay.next, replay.offset), (4, 1));
+        assert_eq!(Blocks::rest_of_frame(&block, &replay), b"4>");
+    }
+
+    #[test]
+    fn what_is_missing_is_told_by_its_id() {
+        let mut blocks = Blocks::default();
+        assert_eq!(blocks.missing(&replay(2, 20), 100), Some(2));
+        blocks.insert(block(), 1_000);
+        assert_eq!(blocks.missing(&replay(2, 20), 100), Some(8));
+        assert_eq!(blocks.missing(&replay(2, 20), 9), None, "that is enough for now");
+        assert_eq!(blocks.missing(&replay(2, 7), 100), None);
+        blocks.forget(20);
+        assert_eq!(blocks.missing(&replay(2, 7), 100), None, "it is in no block");
+        blocks.forget(6);
+        assert_eq!((blocks.missing(&replay(2, 7), 100), blocks.bytes), (Some(2), 0));
+    }
+}
