@@ -1,0 +1,14 @@
+//! What the tests, the simulator, the fuzz targets and the benches share: the server without
+//! sockets ([`Driver`]), what clients send and read ([`client`]), and how much memory is held
+//! ([`heap`]).
+
+pub mod client;
+mod driver;
+pub mod heap;
+
+pub use driver::{Driver, Socket};
+
+use hallway::clock::Now;
+
+/// A time like any other, for tests that do not care.
+pub const NOW: Now = Now { mono_ms: 1_000_000, unix_ms: 1_700_000_000_123, utc_offset_s: 0 };
