@@ -5,8 +5,10 @@
 pub mod client;
 mod driver;
 pub mod heap;
+mod shortcuts;
 
 pub use driver::{Driver, Socket};
+pub use shortcuts::Checked;
 
 use hallway::clock::Now;
 
