@@ -62,32 +62,30 @@ impl Query {
     }
 }
 
-/// Opens the WebSocket and joins the room that the request asks for.
-pub(super) fn upgrade(
-    chat: &mut Chat,
-    peers: &mut Peers,
-    id: PeerId,
-    request: &Request<'_>,
-    now: Now,
-) -> Result<Answer, Response> {
-    let handshake = ws::handshake(request)?;
-    let query = Query::of(request);
-    if let Some(key) = chat.rooms.find(&query.room())
-        && let Some(gate) = chat.rooms.gate(key, &peers.outbound)
-    {
-        return Ok(Answer::Wait(gate));
-    }
-    let Grant { room, author } = chat.admit(peers, id, &handshake, &query, now)?;
-    let version = Version::choose(ws::offered(request));
-    log::debug!("joined peer={id} room={room:?} username={author:?}");
-    let mut first = ws::switching_protocols(&handshake.accept, version.subprotocol());
-    let resume = query.resume();
-    let entrance = Entrance { room: &room, username: author, version, resume };
-    first.extend(chat.rooms.join(&mut peers.outbound, id, entrance));
-    Ok(Answer::Upgrade(first))
-}
-
 impl Chat {
+    /// Opens the WebSocket and joins the room that the request asks for.
+    pub(super) fn upgrade(
+        &mut self,
+        peers: &mut Peers,
+        id: PeerId,
+        request: &Request<'_>,
+        handshake: &Handshake<'_>,
+        now: Now,
+    ) -> Result<Answer, Response> {
+        let query = Query::of(request);
+        let Grant { room, author } = self.admit(peers, id, handshake, &query, now)?;
+        if let Some(gate) = self.rooms.gate_of(&room, &peers.outbound) {
+            return Ok(Answer::Wait(gate));
+        }
+        let version = Version::choose(ws::offered(request));
+        log::debug!("joined peer={id} room={room:?} username={author:?}");
+        let mut first = ws::switching_protocols(&handshake.accept, version.subprotocol());
+        let resume = query.resume();
+        let entrance = Entrance { room: &room, username: author, version, resume };
+        self.rooms.join(&mut peers.outbound, id, entrance, &mut first);
+        Ok(Answer::Upgrade(first))
+    }
+
     /// Whether a peer may join.
     fn admit(
         &mut self,

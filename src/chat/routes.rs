@@ -1,7 +1,6 @@
 //! What is where: the one table of paths.
 
 use super::Chat;
-use super::admission::upgrade;
 use crate::clock::Now;
 use crate::conn::{Answer, Peers, unavailable};
 use crate::http::{Request, Response, method_not_allowed};
@@ -17,10 +16,13 @@ struct Route {
 
 /// All paths but those of the page's files ([`web::asset`]).
 const ROUTES: &[Route] = &[
-    Route { path: "/chat", methods: "GET", answer: Chat::answer_chat },
+    Route { path: CHAT, methods: "GET", answer: Chat::answer_chat },
     Route { path: "/health", methods: READ_ONLY, answer: Chat::answer_health },
     Route { path: "/metrics", methods: READ_ONLY, answer: Chat::answer_metrics },
 ];
+
+/// Where the WebSocket is.
+const CHAT: &str = "/chat";
 
 /// The methods of whatever can only be read.
 const READ_ONLY: &str = "GET, HEAD";
@@ -37,10 +39,12 @@ impl Chat {
         let page = Route { path: "", methods: READ_ONLY, answer: Self::answer_page };
         let route = ROUTES.iter().find(|route| route.path == request.path);
         let route = route.or_else(|| web::asset(request.path).map(|_| &page)).ok_or_else(not_found);
-        if request.has_token("Upgrade", "websocket") && request.path != ROUTES[0].path {
+        if request.path != CHAT
+            && request.method == "GET"
+            && request.has_token("Upgrade", "websocket")
+        {
             // Whoever wants to speak WebSocket hears first what is wrong with that.
-            ws::handshake(request)?;
-            return Err(not_found());
+            return Err(ws::handshake(request)?.map_or_else(ws::upgrade_required, |_| not_found()));
         }
         let route = route?;
         if !route.methods.split(", ").any(|method| method == request.method) {
@@ -57,10 +61,9 @@ impl Chat {
         request: &Request<'_>,
         now: Now,
     ) -> Result<Answer, Response> {
-        if ws::asks_for_upgrade(request) {
-            upgrade(self, peers, id, request, now)
-        } else {
-            Err(self.probe(peers, id, request))
+        match ws::handshake(request)? {
+            Some(handshake) => self.upgrade(peers, id, request, &handshake, now),
+            None => Err(self.probe(peers, id, request)),
         }
     }
 

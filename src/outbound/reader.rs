@@ -187,7 +187,8 @@ impl Extra {
         self.until.is_none() && !self.is_deferred && self.is_written()
     }
 
-    fn is_written(&self) -> bool {
+    /// Whether nothing of it waits to be written.
+    pub(super) fn is_written(&self) -> bool {
         self.begun.is_none()
             && self.ping.is_none()
             && self.pong.is_none()
