@@ -224,8 +224,7 @@ impl Outbound {
                 replayed_from =
                     Some(replayed_from.map_or(replay.next, |from| from.min(replay.next)));
             }
-            if reader.is_blocked && !reader.is_leaving() && reader.lag(channel).exceeds(self.queue)
-            {
+            if reader.is_too_slow(channel, self.queue) {
                 self.told.push_back(Next::TooSlow(id));
             }
         }
