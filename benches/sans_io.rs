@@ -8,11 +8,12 @@ use std::hint::black_box;
 use std::io::IoSlice;
 use std::time::Instant;
 
+use hallway::chat::{Server, Setup};
 use hallway::clock::Now;
-use hallway::hub::PeerId;
+use hallway::conn::Output;
 use hallway::limits::{Limits, WRITE_SLICES_MAX};
-use hallway::server::{Output, Server};
-use hallway::wire::frame::{Decoder, unmask};
+use hallway::peer::PeerId;
+use hallway::ws::frame::{Decoder, unmask};
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
@@ -117,7 +118,6 @@ fn flush(server: &mut Server) {
             let count = server.transmit(id, &mut slices);
             let len = slices[..count].iter().map(|slice| slice.len()).sum();
             server.handle_sent(id, len);
-            server.handle_postponed(id);
         }
     }
 }
@@ -126,7 +126,7 @@ fn flush(server: &mut Server) {
 fn house_of(members: u32) -> (Server, Vec<PeerId>) {
     let limits =
         Limits { rate_per_second: 0, peers_max: members, announce_up_to: 0, ..Limits::default() };
-    let mut server = Server::new(limits);
+    let mut server = Server::with(Setup { limits, ..Setup::default() });
     let ids = (0..members).map(|slot| enter(&mut server, slot)).collect();
     flush(&mut server);
     (server, ids)
@@ -162,7 +162,7 @@ fn crowded_turn(messages: u32) {
 }
 
 fn join(count: u32) {
-    let mut server = Server::new(Limits::default());
+    let mut server = Server::with(Setup::default());
     for _ in 0..count {
         let id = enter(&mut server, 0);
         flush(&mut server);

@@ -5,11 +5,10 @@ use std::rc::Rc;
 use super::Chat;
 use super::routes::draining;
 use crate::clock::Now;
-use crate::conn::{Answer, Peers, full, unavailable};
+use crate::conn::{Answer, Caller, full, unavailable};
 use crate::envelope::{Version, name};
 use crate::http::{Request, Response, query_pairs};
 use crate::limits::{ROOM_CHARS_MAX, USERNAME_CHARS_MAX};
-use crate::peer::PeerId;
 use crate::rooms::{Entrance, LOBBY, Resume};
 use crate::ws::{self, Handshake};
 
@@ -62,44 +61,40 @@ impl Query {
     }
 }
 
-/// Opens the WebSocket and joins the room that the request asks for.
-pub(super) fn upgrade(
-    chat: &mut Chat,
-    peers: &mut Peers,
-    id: PeerId,
-    request: &Request<'_>,
-    now: Now,
-) -> Result<Answer, Response> {
-    let handshake = ws::handshake(request)?;
-    let query = Query::of(request);
-    if let Some(key) = chat.rooms.find(&query.room())
-        && let Some(gate) = chat.rooms.gate(key, &peers.outbound)
-    {
-        return Ok(Answer::Wait(gate));
-    }
-    let Grant { room, author } = chat.admit(peers, id, &handshake, &query, now)?;
-    let version = Version::choose(ws::offered(request));
-    log::debug!("joined peer={id} room={room:?} username={author:?}");
-    let mut first = ws::switching_protocols(&handshake.accept, version.subprotocol());
-    let resume = query.resume();
-    let entrance = Entrance { room: &room, username: author, version, resume };
-    first.extend(chat.rooms.join(&mut peers.outbound, id, entrance));
-    Ok(Answer::Upgrade(first))
-}
-
 impl Chat {
+    /// Opens the WebSocket and joins the room that the request asks for.
+    pub(super) fn upgrade(
+        &mut self,
+        caller: &mut Caller<'_>,
+        request: &Request<'_>,
+        handshake: &Handshake<'_>,
+    ) -> Result<Answer, Response> {
+        let query = Query::of(request);
+        let Grant { room, author } = self.admit(caller, handshake, &query)?;
+        let (outbound, id) = (&mut caller.peers.outbound, caller.id);
+        if let Some(gate) = self.rooms.gate_of(&room, outbound) {
+            return Ok(Answer::Wait(gate));
+        }
+        let version = Version::choose(ws::offered(request));
+        log::debug!("joined peer={id} room={room:?} username={author:?}");
+        let mut first = ws::switching_protocols(&handshake.accept, version.subprotocol());
+        let resume = query.resume();
+        let entrance = Entrance { room: &room, username: author, version, resume };
+        self.rooms.join(outbound, id, entrance, &mut first);
+        Ok(Answer::Upgrade(first))
+    }
+
     /// Whether a peer may join.
     fn admit(
         &mut self,
-        peers: &Peers,
-        id: PeerId,
+        caller: &Caller<'_>,
         handshake: &Handshake<'_>,
         query: &Query,
-        now: Now,
     ) -> Result<Grant, Response> {
         self.check_origin(handshake)?;
+        let peers = &caller.peers;
         self.counters.full += u64::from(peers.is_full() && !peers.is_draining());
-        check_peer(peers, id)?;
+        check_peer(caller)?;
         let room = query.room();
         // From here on only what is granted changes anything: making a place can cost another
         // room its history.
@@ -107,16 +102,16 @@ impl Chat {
             self.counters.no_room += 1;
             return Err(no_room());
         }
-        Ok(Grant { room, author: query.author(now) })
+        Ok(Grant { room, author: query.author(caller.now) })
     }
 
     /// What an upgrade would be refused with, or else that one must ask for it. Browsers do not
     /// tell a page why its handshake was refused; this tells it.
-    pub(super) fn probe(&self, peers: &Peers, id: PeerId, request: &Request<'_>) -> Response {
+    pub(super) fn probe(&self, caller: &Caller<'_>, request: &Request<'_>) -> Response {
         let room = Query::of(request).room();
-        match check_peer(peers, id) {
+        match check_peer(caller) {
             Err(response) => response,
-            Ok(()) if !self.rooms.has_place(&room, &peers.outbound) => no_room(),
+            Ok(()) if !self.rooms.has_place(&room, &caller.peers.outbound) => no_room(),
             Ok(()) => ws::upgrade_required(),
         }
     }
@@ -139,14 +134,15 @@ impl Chat {
 }
 
 /// Whether one more member may come, from the peer's address and into any room.
-fn check_peer(peers: &Peers, id: PeerId) -> Result<(), Response> {
+fn check_peer(caller: &Caller<'_>) -> Result<(), Response> {
+    let peers = &caller.peers;
     if peers.is_draining() {
         return Err(draining());
     }
     if peers.is_full() {
         return Err(full());
     }
-    if peers.is_address_full(id) {
+    if peers.is_address_full(caller.id) {
         let sentence = "too many connections from your address";
         return Err(Response::text(429, sentence).with("Hallway-Code", "address"));
     }

@@ -1,8 +1,7 @@
 //! What a member sends, and what comes of it.
 
 use super::Chat;
-use crate::clock::Now;
-use crate::conn::{Dismissal, Peers, Verdict};
+use crate::conn::{Caller, Dismissal, Verdict};
 use crate::envelope::{self, Command, Rejection, Version};
 use crate::limits::ERROR_BYTES_MAX;
 use crate::outbound::Outbound;
@@ -14,11 +13,11 @@ impl Chat {
     /// Does what a member asks for with a message.
     pub(super) fn handle_command(
         &mut self,
-        peers: &mut Peers,
-        id: PeerId,
+        caller: &mut Caller<'_>,
         text: &str,
-        now: Now,
     ) -> Result<(), Dismissal> {
+        let Caller { peers, id, now } = caller;
+        let (id, now) = (*id, *now);
         let Some(member) = self.rooms.member(id) else { return Ok(()) };
         let (version, room) = (member.version, member.room);
         match peers.draw(id, now) {

@@ -17,13 +17,13 @@ pub use counters::Counters;
 pub use metrics::ResidentMemory;
 pub use origin::Origins;
 
-use crate::clock::Now;
-use crate::conn::{Answer, Application, Connections, Dismissal, Ending, Peers};
+use crate::conn::{Answer, Application, Caller, Connections, Dismissal, Ending, Message, Peers};
 use crate::http::Request;
 use crate::limits::Limits;
 use crate::outbound::{ChannelKey, Outbound, Owner, Thresholds};
 use crate::peer::PeerId;
 use crate::rooms::Rooms;
+use crate::ws::frame::CloseCode;
 use metrics::Metrics;
 use pages::Pages;
 
@@ -99,33 +99,30 @@ pub struct Chat {
 }
 
 impl Application for Chat {
-    fn handle_request(
-        &mut self,
-        peers: &mut Peers,
-        id: PeerId,
-        request: &Request<'_>,
-        now: Now,
-    ) -> Answer {
-        self.route(peers, id, request, now).into()
+    fn handle_request(&mut self, caller: &mut Caller<'_>, request: &Request<'_>) -> Answer {
+        self.route(caller, request).unwrap_or_else(Answer::Response)
     }
 
-    fn handle_text(
+    fn handle_message(
         &mut self,
-        peers: &mut Peers,
-        id: PeerId,
-        text: &str,
-        now: Now,
+        caller: &mut Caller<'_>,
+        message: Message<'_>,
     ) -> Result<(), Dismissal> {
-        self.handle_command(peers, id, text, now)
+        match message {
+            Message::Text(text) => self.handle_command(caller, text),
+            Message::Binary(_) => {
+                Err(Dismissal::new(CloseCode::Unsupported, "only text messages are understood"))
+            }
+        }
     }
 
     fn gate(&self, outbound: &Outbound, id: PeerId) -> Option<ChannelKey> {
         self.rooms.gate(self.rooms.member(id)?.room, outbound)
     }
 
-    fn handle_exit(&mut self, peers: &mut Peers, id: PeerId, now: Now) {
-        let is_quiet = peers.is_draining();
-        self.rooms.leave(&mut peers.outbound, id, is_quiet, now);
+    fn handle_exit(&mut self, caller: &mut Caller<'_>) {
+        let is_quiet = caller.peers.is_draining();
+        self.rooms.leave(&mut caller.peers.outbound, caller.id, is_quiet, caller.now);
     }
 
     fn handle_channel(&mut self, outbound: &mut Outbound, key: ChannelKey, owner: Owner) {

@@ -23,7 +23,7 @@ use std::io::IoSlice;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-pub use application::{Answer, Application, Dismissal};
+pub use application::{Answer, Application, Caller, Dismissal, Message};
 pub use counters::{Counters, Endings, Family, Tally, Values};
 pub use ending::Ending;
 pub use histogram::Histogram;
@@ -214,7 +214,6 @@ impl<A: Application> Connections<A> {
     pub fn drain(&mut self, now: Now) {
         let by = now.mono_ms + DRAIN_MS_MAX;
         self.peers.drained_by_ms = Some(by);
-        self.application.handle_drain();
         let ids: Vec<PeerId> = self.peers.all.iter().map(|(id, _)| id).collect();
         for id in ids {
             match self.peers.all.get(id).map(|peer| &peer.phase) {
@@ -305,8 +304,8 @@ impl<A: Application> Connections<A> {
                 let whole = if head.is_empty() { &input[..len] } else { &head[..had + len] };
                 match http::parse(whole) {
                     Ok(request) => {
-                        let peers = &mut self.peers;
-                        let answer = self.application.handle_request(peers, id, &request, now);
+                        let mut caller = Caller { peers: &mut self.peers, id, now };
+                        let answer = self.application.handle_request(&mut caller, &request);
                         (answer, len, request.is_head())
                     }
                     Err(response) => (Answer::Response(response), len, false),
@@ -380,13 +379,16 @@ impl<A: Application> Connections<A> {
     }
 
     fn handle_event(&mut self, id: PeerId, event: Event<'_>, now: Now) {
-        let peers = &mut self.peers;
+        let mut caller = Caller { peers: &mut self.peers, id, now };
+        let peers = &mut caller.peers;
         let handled = match event {
             Event::Text(text) => {
                 peers.counters.texts += 1;
-                self.application.handle_text(peers, id, &text, now)
+                self.application.handle_message(&mut caller, Message::Text(&text))
             }
-            Event::Binary(bytes) => self.application.handle_binary(peers, id, &bytes, now),
+            Event::Binary(bytes) => {
+                self.application.handle_message(&mut caller, Message::Binary(&bytes))
+            }
             Event::Ping(payload) => {
                 peers.counters.pings += 1;
                 peers.outbound.pong(id, Frame::pong(&payload).into_bytes());
@@ -433,7 +435,7 @@ impl<A: Application> Connections<A> {
             return;
         }
         self.peers.outbound.finish(id, close);
-        self.application.handle_exit(&mut self.peers, id, now);
+        self.application.handle_exit(&mut Caller { peers: &mut self.peers, id, now });
         self.peers.open -= 1;
         self.peers.counters.exited.count(ending);
         self.peers.addresses.uncount(id);

@@ -10,6 +10,12 @@ use crate::clock::Now;
 /// Strips characters that are [invisible](is_invisible), then white space at both ends, then what
 /// is beyond `chars_max` characters. Idempotent; the result is never longer than `raw`.
 pub fn clean(raw: &str, chars_max: usize) -> Option<String> {
+    if raw.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        // One byte a character, and all are visible: nearly always so, and cheaper.
+        let trimmed = raw.trim();
+        let name = trimmed[..trimmed.len().min(chars_max)].trim_end();
+        return (!name.is_empty()).then(|| name.to_owned());
+    }
     let visible: String = raw.chars().filter(|&char| !is_invisible(char)).collect();
     let cut: String = visible.trim().chars().take(chars_max).collect();
     let name = cut.trim_end();

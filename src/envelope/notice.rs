@@ -102,12 +102,6 @@ pub struct ClientLimits {
 #[serde(tag = "type", content = "payload", rename_all = "camelCase")]
 enum Wire<'n> {
     Welcome(&'n Welcome<'n>),
-    System {
-        text: &'n str,
-    },
-    UserCount {
-        count: usize,
-    },
     UserJoined {
         username: &'n str,
         count: usize,
@@ -138,12 +132,10 @@ pub fn write(notice: &Notice<'_>, version: Version, out: &mut Vec<u8>) {
 fn write_v1(notice: &Notice<'_>, out: &mut Vec<u8>) {
     match *notice {
         Notice::Text(text) => put_text(&text, Version::V1, out),
-        Notice::Joined(who) => {
-            put(&Wire::System { text: &format!("{} joined", who.username) }, out);
-        }
-        Notice::Left(who) => put(&Wire::System { text: &format!("{} left", who.username) }, out),
-        Notice::Count(count) => put(&Wire::UserCount { count }, out),
-        Notice::Rejected(Rejection { text, .. }) => put(&Wire::System { text }, out),
+        Notice::Joined(who) => put_system(&[who.username, " joined"], out),
+        Notice::Left(who) => put_system(&[who.username, " left"], out),
+        Notice::Count(count) => put_count(count, out),
+        Notice::Rejected(Rejection { text, .. }) => put_system(&[text], out),
         Notice::Welcome(_) | Notice::Typing(_) => {}
     }
 }
@@ -155,7 +147,7 @@ fn write_v2(notice: &Notice<'_>, out: &mut Vec<u8>) {
             Notice::Welcome(welcome) => Wire::Welcome(welcome),
             Notice::Joined(Announced { username, count }) => Wire::UserJoined { username, count },
             Notice::Left(Announced { username, count }) => Wire::UserLeft { username, count },
-            Notice::Count(count) => Wire::UserCount { count },
+            Notice::Count(count) => return put_count(count, out),
             Notice::Typing(username) => Wire::Typing { username },
             Notice::Rejected(Rejection { code, text, reference }) => {
                 Wire::Error { code, text, reference }
@@ -163,6 +155,18 @@ fn write_v2(notice: &Notice<'_>, out: &mut Vec<u8>) {
         },
         out,
     );
+}
+
+fn put_system(parts: &[&str], out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"type":"system","payload":{"text":"#);
+    put_string(&parts.concat(), out);
+    out.extend_from_slice(b"}}");
+}
+
+fn put_count(count: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"type":"userCount","payload":{"count":"#);
+    put(&count, out);
+    out.extend_from_slice(b"}}");
 }
 
 /// A text, key by key: texts are most of what is written, and a serializer takes four times as

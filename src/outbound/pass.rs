@@ -16,8 +16,8 @@
 //! Only a reader whose socket does not take bytes can lag, and what is said to a channel during a
 //! pass is bounded by its gate ([`Outbound::is_gated`]).
 
-use super::channel::{Pass, Stage, State};
-use super::{ChannelKey, NOWHERE, Outbound};
+use super::channel::{Channel, Pass, Stage, State};
+use super::{ChannelKey, NOWHERE, Outbound, Thresholds};
 use crate::peer::PeerId;
 
 /// What is to be done next.
@@ -56,6 +56,13 @@ enum Served {
     Held,
     /// All of its readers have been looked at.
     Over,
+}
+
+impl Thresholds {
+    /// Whether a crowd's channel has nothing but news, and must wait with them.
+    fn hold(&self, channel: &Channel, now_ms: u64) -> bool {
+        !channel.is_pressing && channel.readers.len() >= self.crowd && now_ms < channel.news_from_ms
+    }
 }
 
 impl Outbound {
@@ -164,55 +171,41 @@ impl Outbound {
 
     fn next_of_pass(&mut self, key: ChannelKey, now_ms: u64) -> Served {
         let Some(channel) = self.channels.get_mut(key) else { return Served::Held };
-        let is_held = !channel.is_pressing
-            && channel.readers.len() >= self.thresholds.crowd
-            && now_ms < channel.news_from_ms;
         match channel.pass {
-            Stage::None if is_held => {
+            Stage::Running(_) => {}
+            Stage::Beginning => channel.begin_pass(now_ms + self.thresholds.news_ms),
+            Stage::None if self.thresholds.hold(channel, now_ms) => {
                 channel.state = State::Held(channel.news_from_ms);
                 self.held.insert((channel.news_from_ms, key));
-                Served::Held
+                return Served::Held;
             }
             Stage::None => {
                 channel.pass = Stage::Beginning;
-                Served::Next(Next::Channel(key, Owner::PassBegins(channel.owner)))
+                return Served::Next(Next::Channel(key, Owner::PassBegins(channel.owner)));
             }
-            Stage::Beginning => {
-                channel.begin_pass(now_ms + self.thresholds.news_ms);
-                self.look(key)
-            }
-            Stage::Running(_) => self.look(key),
         }
-    }
-
-    /// Looks at the next readers of a pass, until one has something to write.
-    fn look(&mut self, key: ChannelKey) -> Served {
-        let Some(channel) = self.channels.get_mut(key) else { return Served::Held };
-        let Stage::Running(mut pass) = channel.pass else { return Served::Held };
-        let mut served = Served::Over;
+        let Stage::Running(pass) = &mut channel.pass else { return Served::Held };
+        let end = channel.log.end();
         while pass.left > 0 {
             if self.looked_at >= self.thresholds.quantum_readers
                 || self.written >= self.thresholds.quantum_bytes
             {
-                served = Served::Rotates;
-                break;
+                return Served::Rotates;
             }
             self.looked_at += 1;
             pass.left -= 1;
             let id = channel.readers[pass.left];
-            if let Some(reader) = self.readers.get(id)
-                && !reader.is_blocked
-                && reader.has_pending(channel)
-            {
-                served = Served::Next(Next::Write(id));
-                break;
+            let Some(reader) = self.readers.get(id).filter(|reader| !reader.is_blocked) else {
+                continue;
+            };
+            if reader.extra.as_ref().is_some_and(|extra| !extra.is_written()) {
+                return Served::Next(self.serve(id, key));
+            }
+            if reader.cursor < end {
+                return Served::Next(Next::Write(id));
             }
         }
-        channel.pass = Stage::Running(pass);
-        match served {
-            Served::Next(Next::Write(id)) => Served::Next(self.serve(id, key)),
-            served => served,
-        }
+        Served::Over
     }
 
     /// Trims the log, tells who lags too far, and wakes who waits at the gate. Whether another
@@ -231,8 +224,7 @@ impl Outbound {
                 replayed_from =
                     Some(replayed_from.map_or(replay.next, |from| from.min(replay.next)));
             }
-            if reader.is_blocked && !reader.is_leaving() && reader.lag(channel).exceeds(self.queue)
-            {
+            if reader.is_too_slow(channel, self.queue) {
                 self.told.push_back(Next::TooSlow(id));
             }
         }

@@ -26,7 +26,7 @@ use crate::limits::{Limits, REFERENCE_BYTES_MAX, TYPING_MS_MIN, USERNAME_CHARS_M
 use crate::outbound::{Block, ChannelKey, Kind, Outbound, Owner};
 use crate::peer::{PeerId, PeerMap};
 use crate::ws::frame::{self, Data, OpCode};
-use room::Room;
+use room::{Epoch, Room};
 
 /// The room of everybody who names none.
 pub const LOBBY: &str = "lobby";
@@ -149,6 +149,11 @@ impl Rooms {
         self.all.get(key.slot())?.gate(outbound)
     }
 
+    /// The same of the room of this name.
+    pub fn gate_of(&self, name: &str, outbound: &Outbound) -> Option<ChannelKey> {
+        self.gate(self.find(name)?, outbound)
+    }
+
     /// Whether [`Rooms::make_place`] would find one; changes nothing.
     pub fn has_place(&self, name: &str, outbound: &Outbound) -> bool {
         self.is_free_for(name) || self.longest_idle(outbound).is_some()
@@ -178,17 +183,25 @@ impl Rooms {
         true
     }
 
-    /// Makes a peer a member of a room, and tells the others; what the peer is sent before the
-    /// replay.
-    pub fn join(&mut self, outbound: &mut Outbound, id: PeerId, entrance: Entrance<'_>) -> Vec<u8> {
+    /// Makes a peer a member of a room, and tells the others; appends to `first` what the peer is
+    /// sent before the replay.
+    pub fn join(
+        &mut self,
+        outbound: &mut Outbound,
+        id: PeerId,
+        entrance: Entrance<'_>,
+        first: &mut Vec<u8>,
+    ) {
         let Entrance { username, version, .. } = entrance;
         let key = self.named(entrance.room);
         let resume = entrance.resume.filter(|_| version == Version::V2);
         let Some((replay, is_complete)) = self.get(key).map(|room| room.resume(resume)) else {
-            return Vec::new();
+            return;
         };
-        self.welcome(outbound, key, &username, version, is_complete);
-        let welcome = self.scratch.frame.clone();
+        if version == Version::V2 {
+            self.welcome(outbound, key, &username, is_complete);
+            first.extend_from_slice(&self.scratch.frame);
+        }
         let channel = self.channel(outbound, key, version);
         outbound.attach(id, channel, replay);
         let member = Member { name: Rc::clone(&username), version, room: key, typing_from_ms: 0 };
@@ -196,7 +209,6 @@ impl Rooms {
         self.announce(outbound, key, |count| {
             Notice::Joined(Announced { username: &username, count })
         });
-        welcome
     }
 
     /// A member has left, and reads its room's channel no more. Those who stay are told, unless
@@ -365,26 +377,16 @@ impl Rooms {
         }
     }
 
-    /// Writes the first message to a newcomer.
-    fn welcome(
-        &mut self,
-        outbound: &Outbound,
-        key: RoomKey,
-        username: &str,
-        version: Version,
-        complete: bool,
-    ) {
-        self.scratch.frame.clear();
-        let Some(room) = self.all.get(key.slot()).filter(|_| version == Version::V2) else {
-            return;
-        };
+    /// Writes the first message to a newcomer; V2 only.
+    fn welcome(&mut self, outbound: &Outbound, key: RoomKey, username: &str, complete: bool) {
+        let Some(room) = self.all.get(key.slot()) else { return };
         let is_announced = room.members(outbound) < self.limits.announce_up_to as usize;
         let here = room.open_channels().flat_map(|(_, channel)| outbound.readers(channel));
         let name = |&id| Some(&*self.members.get(id)?.name);
         let welcome = Welcome {
             username,
             room: &room.name,
-            epoch: &room.epoch,
+            epoch: &room.epoch.to_string(),
             last_id: room.history.last_id().map(|id| id.to_string()),
             complete,
             users: is_announced.then(|| here.filter_map(name).collect()),
@@ -396,7 +398,7 @@ impl Rooms {
                 burst: self.limits.burst,
             },
         };
-        self.scratch.write(&Notice::Welcome(&welcome), version);
+        self.scratch.write(&Notice::Welcome(&welcome), Version::V2);
     }
 
     // --- how the parts are kept in agreement
@@ -412,7 +414,7 @@ impl Rooms {
         }
         let name: Rc<str> = name.into();
         self.made += 1;
-        let epoch = format!("{:x}-{}", self.epoch, self.made);
+        let epoch = Epoch { process: self.epoch, room: self.made };
         let room = Room::new(Rc::clone(&name), epoch, self.limits.history_frames_max as usize);
         let key = RoomKey::new(self.all.insert(room));
         self.names.insert(name, key);
@@ -432,13 +434,10 @@ impl Rooms {
         channel
     }
 
-    /// Drops a room, and with the last one the memory of all.
+    /// Drops a room.
     fn forget(&mut self, key: RoomKey) {
         let room = self.all.remove(key.slot());
         self.names.remove(&room.name);
-        if self.all.is_empty() {
-            self.all = Slab::new();
-        }
     }
 
     /// Panics where members, rooms and channels do not agree. Work: everything; for tests.

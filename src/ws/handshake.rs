@@ -23,11 +23,6 @@ pub struct Handshake<'h> {
     pub origin: Option<&'h [u8]>,
 }
 
-/// Whether the client wants to speak WebSocket, in whatever way it goes about it.
-pub fn asks_for_upgrade(request: &Request<'_>) -> bool {
-    request.has_token("Upgrade", "websocket") && request.has_token("Connection", "Upgrade")
-}
-
 /// The response to a request that must ask for an upgrade and does not (RFC 9110, section
 /// 15.5.22).
 pub fn upgrade_required() -> Response {
@@ -36,13 +31,13 @@ pub fn upgrade_required() -> Response {
 }
 
 /// The checks of RFC 6455, section 4.2.1, but for the method: which methods a path allows is the
-/// caller's business.
+/// caller's business. `None` where the request asks for no upgrade.
 ///
 /// # Errors
 /// The response to the first check that fails.
-pub fn handshake<'h>(request: &Request<'h>) -> Result<Handshake<'h>, Response> {
-    if !asks_for_upgrade(request) {
-        return Err(upgrade_required());
+pub fn handshake<'h>(request: &Request<'h>) -> Result<Option<Handshake<'h>>, Response> {
+    if !(request.has_token("Upgrade", "websocket") && request.has_token("Connection", "Upgrade")) {
+        return Ok(None);
     }
     if request.minor_version != 1 {
         return Err(Response::text(505, "a WebSocket handshake needs HTTP/1.1"));
@@ -60,7 +55,8 @@ pub fn handshake<'h>(request: &Request<'h>) -> Result<Handshake<'h>, Response> {
     if request.announces_body() {
         return Err(Response::text(400, "a WebSocket handshake has no body"));
     }
-    Ok(Handshake { accept: derive_accept_key(key), host, origin: request.value("Origin") })
+    let accept = derive_accept_key(key);
+    Ok(Some(Handshake { accept, host, origin: request.value("Origin") }))
 }
 
 /// The subprotocols that the client offers, the one it likes best first. They are compared byte
@@ -115,7 +111,7 @@ mod tests {
     }
 
     fn judge(head: &str) -> Result<Handshake<'_>, Response> {
-        handshake(&parse(head.as_bytes()).unwrap())
+        handshake(&parse(head.as_bytes()).unwrap())?.ok_or_else(upgrade_required)
     }
 
     #[test]

@@ -5,9 +5,7 @@
 pub mod frame;
 mod handshake;
 
-pub use handshake::{
-    Handshake, asks_for_upgrade, handshake, offered, switching_protocols, upgrade_required,
-};
+pub use handshake::{Handshake, handshake, offered, switching_protocols, upgrade_required};
 
 /// Takes `len` bytes, or all there are, from the front of `input`.
 pub(crate) fn take<'i>(input: &mut &'i mut [u8], len: usize) -> &'i mut [u8] {
