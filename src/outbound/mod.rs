@@ -385,7 +385,7 @@ impl Outbound {
     /// Adds a block of the past to a channel, as [`Next::Render`] has asked for.
     pub fn render(&mut self, key: ChannelKey, block: Block) {
         if let Some(channel) = self.channels.get_mut(key) {
-            channel.blocks.insert(block, 4 * self.thresholds.replay_bytes);
+            channel.blocks.insert(block, self.thresholds.replay_bytes);
         }
     }
 

@@ -78,9 +78,10 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// Keeps a block; where all would be more than `bytes_max`, in place of the others.
-    pub(super) fn insert(&mut self, block: Block, bytes_max: usize) {
-        if self.bytes + block.bytes.len() > bytes_max {
+    /// Keeps a block; in place of the others where these are more than enough for writes of
+    /// `bytes` bytes.
+    pub(super) fn insert(&mut self, block: Block, bytes: usize) {
+        if self.is_full(bytes) {
             self.clear();
         }
         self.bytes += block.bytes.len();
@@ -103,12 +104,20 @@ impl Blocks {
         Self::bytes(block, &Replay { last: replay.next, ..*replay })
     }
 
+    fn is_full(&self, bytes: usize) -> bool {
+        self.bytes >= 4 * bytes
+    }
+
     /// The first id for which a block is missing, of the blocks that a replay needs for its next
-    /// `bytes` bytes.
+    /// `bytes` bytes. Only the first of these is ever rendered in place of others: two that do not
+    /// fit together would replace each other for ever.
     pub(super) fn missing(&self, replay: &Replay, bytes: usize) -> Option<u64> {
         let (mut at, mut found) = (*replay, 0);
         while !at.is_over() && found < bytes {
-            let Some(block) = self.at(&at) else { return Some(at.next) };
+            let Some(block) = self.at(&at) else {
+                let is_first = at.next == replay.next;
+                return (is_first || !self.is_full(bytes)).then_some(at.next);
+            };
             found += block.rest(&at).len();
             at.skip(block);
         }
@@ -179,6 +188,23 @@ mod tests {
         replay.advance(&block, 4);
         assert_eq!((replay.next, replay.offset), (4, 1));
         assert_eq!(Blocks::rest_of_frame(&block, &replay), b"4>");
+    }
+
+    #[test]
+    fn long_blocks_do_not_replace_each_other_for_ever() {
+        let (mut blocks, replay) = (Blocks::default(), Replay { offset: 90, ..replay(7, 30) });
+        let long = |first: u64| {
+            let mut block = Block::new(first..first + 8);
+            block.push(first + 7, &[b'x'; 100]);
+            block
+        };
+        assert_eq!(blocks.missing(&replay, 20), Some(7));
+        blocks.insert(long(0), 20);
+        assert_eq!(blocks.missing(&replay, 20), None, "its ten bytes are written alone");
+        let next = Replay { next: 8, offset: 0, ..replay };
+        assert_eq!(blocks.missing(&next, 20), Some(8));
+        blocks.insert(long(8), 20);
+        assert_eq!(blocks.missing(&next, 20), None);
     }
 
     #[test]
