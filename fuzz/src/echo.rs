@@ -9,7 +9,7 @@ use hallway::limits::Limits;
 use hallway::outbound::Thresholds;
 use hallway::peer::PeerId;
 use hallway::ws::frame::{Data, Frame, OpCode};
-use hallway::ws::{handshake, switching_protocols};
+use hallway::ws::{handshake, switching_protocols, upgrade_required};
 
 #[derive(Debug)]
 pub struct Echo;
@@ -27,9 +27,11 @@ impl Application for Echo {
         request: &Request<'_>,
         _: Now,
     ) -> Answer {
-        let opened =
-            handshake(request).map(|handshake| switching_protocols(&handshake.accept, None));
-        opened.map_or_else(Answer::Response, Answer::Upgrade)
+        match handshake(request) {
+            Ok(Some(opened)) => Answer::Upgrade(switching_protocols(&opened.accept, None)),
+            Ok(None) => Answer::Response(upgrade_required()),
+            Err(response) => Answer::Response(response),
+        }
     }
 
     fn handle_text(

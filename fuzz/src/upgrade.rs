@@ -4,7 +4,7 @@ use hallway::chat::Server;
 use hallway::http::{Request, head_len, parse, query_pairs};
 use hallway::limits::{Limits, REQUEST_BYTES_MAX, REQUEST_HEADERS_MAX};
 use hallway::outbound::Thresholds;
-use hallway::ws::{asks_for_upgrade, handshake, offered};
+use hallway::ws::{handshake, offered};
 use testkit::Driver;
 use tungstenite::error::ProtocolError;
 use tungstenite::handshake::machine::TryParse;
@@ -92,19 +92,25 @@ fn check_request(head: &[u8], request: &Request<'_>) {
         let is_single = request.values(field.name).count() == 1 && !field.value.is_empty();
         assert_eq!(request.single(field.name).is_ok(), is_single, "{}", field.name);
     }
+    // Each must be an item of a list (RFC 6455, section 4.2.1).
+    let is_listed = |name: &str, token: &str| {
+        let named = theirs.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+        named
+            .flat_map(|field| field.value.split(|&byte| byte == b','))
+            .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    };
+    let asks = is_listed("Upgrade", "websocket") && is_listed("Connection", "upgrade");
     match handshake(request) {
-        Ok(handshake) => {
-            assert!(asks_for_upgrade(request));
+        Ok(None) => assert!(!asks, "it asks for an upgrade"),
+        Err(refusal) => assert!(asks, "refused with {}, and it asks for nothing", refusal.status),
+        Ok(Some(handshake)) => {
+            assert!(asks, "it asks for no upgrade");
             let is_taken = target.parse::<Uri>().is_ok()
                 && theirs.headers.iter().all(|field| {
                     HeaderName::from_bytes(field.name.as_bytes()).is_ok()
                         && HeaderValue::from_bytes(field.value).is_ok()
                 });
             compare(head, is_taken, request, &handshake.accept);
-        }
-        Err(refusal) => {
-            let is_asked_for = refusal.status == 426 && !asks_for_upgrade(request);
-            assert!(asks_for_upgrade(request) || is_asked_for, "{}", refusal.status);
         }
     }
 }
