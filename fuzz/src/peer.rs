@@ -11,8 +11,9 @@ use testkit::client::{V2, chat, handshake, masked};
 
 use crate::echo;
 use crate::input::{Input, pieces};
+use crate::server::remembered;
 use crate::stream::{self, CLOSE, Stream};
-use crate::watch::Watch;
+use crate::watch::{Remembered, Watch};
 
 /// Bytes of input beyond which a run says nothing new.
 const INPUT_BYTES_MAX: usize = 2 * 1024;
@@ -110,21 +111,21 @@ impl Run<'_> {
     fn chat(&self) -> Outcome {
         let limits = self.limits.clone();
         let setup = Setup { limits, thresholds: self.thresholds, ..Setup::default() };
-        self.go(Driver::chat(setup), Server::check, Server::rooms)
+        self.go(Driver::chat(setup), Server::check, remembered)
     }
 
     fn echo(&self) -> Outcome {
         let driver = Driver::of(|| echo::connections(self.limits.clone(), self.thresholds));
-        self.go(driver, Connections::check_invariants, |_| 0)
+        self.go(driver, Connections::check_invariants, |_| Remembered::default())
     }
 
     fn go<A: Application>(
         &self,
         mut driver: Driver<A>,
         check: fn(&Connections<A>),
-        rooms: fn(&Connections<A>) -> usize,
+        remembered: fn(&Connections<A>) -> Remembered,
     ) -> Outcome {
-        let watch = Watch::new(&driver, self.limits, self.thresholds, check, rooms);
+        let watch = Watch::new(&driver, self.limits, self.thresholds, check, remembered);
         let id = driver.connect(None).expect("a slot");
         let mut world = World { driver, watch, id };
         let mut input = Input::new(self.operations);

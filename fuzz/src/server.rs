@@ -13,7 +13,7 @@ use testkit::client::{V2, handshake, masked};
 
 use crate::input::Input;
 use crate::stream::{self, CLOSE, Frame, PONG, TEXT};
-use crate::watch::Watch;
+use crate::watch::{Remembered, Watch};
 
 /// Bytes of input beyond which a run says nothing new.
 const INPUT_BYTES_MAX: usize = 1024;
@@ -72,6 +72,12 @@ pub fn server(data: &[u8]) {
     world.check();
 }
 
+/// What a chat server has to remember.
+pub fn remembered(server: &Server) -> Remembered {
+    let messages = usize::try_from(server.chat_counters().messages).expect("few messages");
+    Remembered { rooms: server.rooms(), messages }
+}
+
 impl World {
     fn new(input: &mut Input<'_>) -> Self {
         let choice = input.byte();
@@ -89,7 +95,7 @@ impl World {
             ..Limits::default()
         };
         let driver = Driver::chat(Setup { limits: limits.clone(), thresholds, ..Setup::default() });
-        let watch = Watch::new(&driver, &limits, thresholds, Server::check, Server::rooms);
+        let watch = Watch::new(&driver, &limits, thresholds, Server::check, remembered);
         let (ids, clients) = Default::default();
         let mut world = Self { driver, watch, ids, clients };
         for room in 0..ROOMS {

@@ -12,6 +12,7 @@ use tungstenite::handshake::server::{Request as TheirRequest, create_response};
 use tungstenite::http::{HeaderName, HeaderValue, Uri};
 
 use crate::input::{Input, pieces};
+use crate::server::remembered;
 use crate::stream;
 use crate::watch::Watch;
 
@@ -58,7 +59,7 @@ fn check_head_len(bytes: &[u8]) {
 fn answer<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> (Vec<u8>, bool) {
     let limits = Limits::default();
     let mut driver = Driver::new(limits.clone());
-    let watch = Watch::new(&driver, &limits, Thresholds::default(), Server::check, Server::rooms);
+    let watch = Watch::new(&driver, &limits, Thresholds::default(), Server::check, remembered);
     let id = driver.connect(None).expect("a slot");
     for piece in pieces {
         driver.send(id, piece);

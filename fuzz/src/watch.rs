@@ -19,6 +19,17 @@ const OWN_BYTES: usize = 3 * 16 * 1024;
 /// Records in one block of a replay.
 const BLOCK_RECORDS: usize = 64;
 
+/// The shortest frame of a record.
+const RECORD_FRAME_BYTES_MIN: usize = 60;
+
+/// How much there is to be remembered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Remembered {
+    pub rooms: usize,
+    /// Messages in all of them that there have ever been.
+    pub messages: usize,
+}
+
 /// What is watched.
 #[derive(Debug)]
 pub struct Watch<A> {
@@ -27,8 +38,7 @@ pub struct Watch<A> {
     held_when_new: usize,
     /// Panics where the parts of the server do not agree.
     check: fn(&Connections<A>),
-    /// How many rooms it has.
-    rooms: fn(&Connections<A>) -> usize,
+    remembered: fn(&Connections<A>) -> Remembered,
 }
 
 impl<A: Application> Watch<A> {
@@ -38,10 +48,10 @@ impl<A: Application> Watch<A> {
         limits: &Limits,
         thresholds: Thresholds,
         check: fn(&Connections<A>),
-        rooms: fn(&Connections<A>) -> usize,
+        remembered: fn(&Connections<A>) -> Remembered,
     ) -> Self {
         let (limits, held_when_new) = (limits.clone(), driver.held);
-        Self { limits, thresholds, held_when_new, check, rooms }
+        Self { limits, thresholds, held_when_new, check, remembered }
     }
 
     /// After every step.
@@ -86,29 +96,35 @@ impl<A: Application> Watch<A> {
         let Limits { message_bytes_max, history_frames_max, .. } = self.limits;
         // What has come in of a message may have been grown to twice as much.
         let peer = OVERHEAD_BYTES + REQUEST_BYTES_MAX + 2 * bytes(message_bytes_max);
-        // There may be room for twice as many records.
-        let room = OVERHEAD_BYTES + 2 * bytes(history_frames_max) * self.record();
-        let (peers, rooms) = (driver.server.peers().len(), (self.rooms)(&driver.server));
-        self.held_when_new + OWN_BYTES + peers * peer + rooms * room
+        let peers = driver.server.peers().len() * peer;
+        let Remembered { rooms, messages } = (self.remembered)(&driver.server);
+        let records = messages.min(rooms * bytes(history_frames_max));
+        // There may be room for twice as many.
+        let remembered = rooms * OVERHEAD_BYTES + 2 * records * self.record();
+        self.held_when_new + OWN_BYTES + peers + remembered
     }
 
     /// Bytes of heap that they allow besides, for what is still to be written.
     fn held_busy(&self, driver: &Driver<A>) -> usize {
-        let Limits { queue_frames_max, queue_bytes_max, .. } = self.limits;
-        let frame = bytes(self.limits.frame_bytes_max().max(self.limits.message_bytes_max));
-        let unicast = frame + ERROR_BYTES_MAX * 6;
+        let Limits { queue_frames_max, queue_bytes_max, history_frames_max, .. } = self.limits;
+        let queue = bytes(queue_bytes_max);
+        let frame = bytes(self.limits.frame_bytes_max());
+        let unicast = frame.max(bytes(self.limits.message_bytes_max)) + ERROR_BYTES_MAX * 6;
         // The rest of a frame, an answer, a Close; and unicasts.
-        let peer = (self.thresholds.unicasts + 3) * unicast;
-        // Who is a queue behind when a pass begins, half a queue that is said in it, and an event.
-        let log = 3 * bytes(queue_bytes_max) / 2 + bytes(self.limits.event_bytes_max());
+        let peers = driver.server.peers().len() * (self.thresholds.unicasts + 3) * unicast;
+        // Who is a queue behind when it leaves, and a queue that is said after that; half a queue
+        // that is said in a pass, and an event.
+        let log = 5 * queue / 2 + bytes(self.limits.event_bytes_max());
         // As much has been written, but not yet trimmed; and there may be room for twice as much.
-        // A mark is no longer than a frame.
-        let log = 2 * 2 * 2 * log;
-        let blocks = 2 * (4 * self.thresholds.replay_bytes + BLOCK_RECORDS * frame);
-        let replayed = 2 * 2 * bytes(queue_frames_max) * self.record();
-        let (peers, rooms) = (driver.server.peers().len(), (self.rooms)(&driver.server));
-        // A channel for each version.
-        peers * peer + rooms * (2 * (log + blocks) + replayed)
+        // The mark of a frame is at most half as long as the frame.
+        let log = 2 * 2 * log * 3 / 2;
+        let Remembered { rooms, messages } = (self.remembered)(&driver.server);
+        // Records that are kept for those who are about to read them: a queue, and half of one.
+        let kept = bytes(queue_frames_max).min(queue / RECORD_FRAME_BYTES_MIN) * 3 / 2;
+        let blocks = 4 * self.thresholds.replay_bytes + BLOCK_RECORDS * frame;
+        let blocks = 2 * blocks.min(messages.min(bytes(history_frames_max) + kept) * frame);
+        // A log and blocks for each version.
+        peers + rooms * 2 * (log + blocks) + messages.min(rooms * kept) * 2 * self.record()
     }
 
     /// Bytes of a record in memory, at most.
