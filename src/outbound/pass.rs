@@ -20,6 +20,9 @@ use super::channel::{Channel, Pass, State};
 use super::{ChannelKey, NOWHERE, Outbound, Thresholds};
 use crate::peer::PeerId;
 
+/// Entries for which the lists keep memory between two bursts.
+const ENTRIES_KEPT: usize = 256;
+
 /// What is to be done next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -83,7 +86,19 @@ impl Outbound {
         self.release_held(now_ms);
         self.was_single = !self.was_single;
         let first = if self.was_single { self.next_single() } else { None };
-        first.or_else(|| self.next_of_passes(now_ms)).or_else(|| self.next_single())
+        let next = first.or_else(|| self.next_of_passes(now_ms)).or_else(|| self.next_single());
+        if next.is_none() {
+            self.release();
+        }
+        next
+    }
+
+    /// Gives back what the lists have grown by in a burst.
+    fn release(&mut self) {
+        self.fresh.shrink_to(ENTRIES_KEPT);
+        self.listed.shrink_to(ENTRIES_KEPT);
+        self.singles.shrink_to(ENTRIES_KEPT);
+        self.told.shrink_to(ENTRIES_KEPT);
     }
 
     /// When [`Outbound::poll`] has something to say, in milliseconds; `None` for not before

@@ -9,6 +9,9 @@ pub struct Key {
     generation: u32,
 }
 
+/// Slots that are kept when nearly all values are gone.
+const SLOTS_KEPT: usize = 64;
+
 #[derive(Debug)]
 pub(super) struct Slots<T> {
     all: Slab<(u32, T)>,
@@ -32,6 +35,10 @@ impl<T> Slots<T> {
     pub(super) fn remove(&mut self, key: Key) {
         if self.get(key).is_some() {
             self.all.remove(key.slot as usize);
+            // The first is never removed.
+            if self.all.len() == 1 && self.all.capacity() > SLOTS_KEPT {
+                self.all.shrink_to_fit();
+            }
         }
     }
 

@@ -434,10 +434,13 @@ impl Rooms {
         channel
     }
 
-    /// Drops a room.
+    /// Drops a room, and with the last one the memory of all.
     fn forget(&mut self, key: RoomKey) {
         let room = self.all.remove(key.slot());
         self.names.remove(&room.name);
+        if self.all.is_empty() {
+            self.all = Slab::new();
+        }
     }
 
     /// Panics where members, rooms and channels do not agree. Work: everything; for tests.
