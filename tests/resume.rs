@@ -47,7 +47,7 @@ impl Random {
 }
 
 /// The last message that a client has seen: the life of the room, and the id in it. Id 0 is the
-/// place before a room's first message.
+/// position before a room's first message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Point {
     epoch: String,
@@ -158,11 +158,11 @@ impl Order {
     /// Panics where this id of this life is not that message of the room.
     fn check(&mut self, room: u32, epoch: &str, id: u64, message: &str) {
         let said = self.said.entry(room).or_default();
-        let place = said.iter().position(|said| said == message);
-        let place = place.unwrap_or_else(|| panic!("nobody said {message} in room {room}"));
+        let position = said.iter().position(|said| said == message);
+        let position = position.unwrap_or_else(|| panic!("nobody said {message} in room {room}"));
         let index = usize::try_from(id).expect("a small id") - 1;
-        let before = *self.before.entry(epoch.to_owned()).or_insert(place.wrapping_sub(index));
-        assert_eq!(place, before.wrapping_add(index), "{message} is {id} of {epoch}");
+        let before = *self.before.entry(epoch.to_owned()).or_insert(position.wrapping_sub(index));
+        assert_eq!(position, before.wrapping_add(index), "{message} is {id} of {epoch}");
     }
 }
 
@@ -246,7 +246,7 @@ impl World {
         }
     }
 
-    /// A few messages in a row, some with a `ref`, so that there are echoes within a turn.
+    /// A few messages in a row, some with a `ref`, so that there are echoes among others.
     fn say(&mut self, at: usize) {
         let Some(who) = self.clients[at].who else { return };
         for _ in 0..=self.random.below(4) {
@@ -330,7 +330,7 @@ impl World {
             self.look(at);
             let client = &self.clients[at];
             if client.who.is_none() {
-                continue; // no place for one more room
+                continue; // there is one room too many
             }
             let room = format!("username=observer&room=r{}", client.room);
             let observer = self.people.join(&room, V2);
@@ -519,7 +519,7 @@ fn a_point_of_ten_kilobytes_is_no_request() {
 }
 
 #[test]
-fn the_first_dialect_knows_no_point() {
+fn version_1_knows_no_point() {
     let mut people = lobby_of_seven();
     let who = people.join("username=bob&since=6&epoch=e-1", V1);
     let told = people.take(who);
