@@ -54,7 +54,7 @@ impl History {
     /// The ids of all that came after message `id`, where all of it is still here. Never for an id
     /// that is still to come.
     pub fn since(&self, id: u64) -> Option<RangeInclusive<u64>> {
-        (id <= self.last_id && self.first() <= id + 1).then_some(id + 1..=self.last_id)
+        (id <= self.last_id && self.first() <= id + 1).then(|| id + 1..=self.last_id)
     }
 
     /// The ids of all that a newcomer is sent.
