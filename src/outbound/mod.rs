@@ -34,7 +34,7 @@ mod reader;
 mod replay;
 mod slots;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::ops::RangeInclusive;
 
@@ -123,10 +123,10 @@ pub struct Outbound {
     /// The channel of connections that have joined none. Nothing is ever appended to it.
     lone: ChannelKey,
     /// Channels with something to offer, each in one of these once: those that were just listed,
-    /// the others, and by their time those that are held.
+    /// the others, and with their time those that are held.
     fresh: VecDeque<ChannelKey>,
     listed: VecDeque<ChannelKey>,
-    held: BTreeSet<(u64, ChannelKey)>,
+    held: Vec<(u64, ChannelKey)>,
     /// The channel whose owner has been asked for what it owes, and whose pass then begins.
     beginning: Option<ChannelKey>,
     /// Readers with something of their own to write.
@@ -156,7 +156,7 @@ impl Outbound {
             lone,
             fresh: VecDeque::new(),
             listed: VecDeque::new(),
-            held: BTreeSet::new(),
+            held: Vec::new(),
             beginning: None,
             singles: VecDeque::new(),
             was_single: false,
@@ -477,7 +477,7 @@ impl Outbound {
         channel.is_pressing |= is_pressing;
         match channel.state {
             State::Held(until) if channel.is_pressing => {
-                self.held.remove(&(until, key));
+                self.held.retain(|&held| held != (until, key));
             }
             State::Idle => {}
             State::Held(_) | State::Listed => return,

@@ -108,14 +108,13 @@ impl Outbound {
             && self.fresh.is_empty()
             && self.listed.is_empty()
             && self.singles.is_empty();
-        if is_idle { self.held.first().map(|&(until, _)| until) } else { Some(0) }
+        if is_idle { self.held.iter().map(|&(until, _)| until).min() } else { Some(0) }
     }
 
+    /// Lists the channels that have been held for long enough.
     fn release_held(&mut self, now_ms: u64) {
-        while let Some(&(until, key)) = self.held.first()
-            && until <= now_ms
-        {
-            self.held.pop_first();
+        let due = self.held.extract_if(.., |(until, _)| *until <= now_ms);
+        for (_, key) in due {
             if let Some(channel) = self.channels.get_mut(key) {
                 channel.state = State::Listed;
                 self.fresh.push_back(key);
@@ -194,7 +193,7 @@ impl Outbound {
         let Some(pass) = &mut channel.pass else {
             if self.thresholds.hold(channel, now_ms) {
                 channel.state = State::Held(channel.news_from_ms);
-                self.held.insert((channel.news_from_ms, key));
+                self.held.push((channel.news_from_ms, key));
                 return Served::Held;
             }
             self.beginning = Some(key);

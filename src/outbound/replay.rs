@@ -1,6 +1,5 @@
 //! Records of the past, rendered in blocks that all who replay them share.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The records of a range of ids as frames, one after the other.
@@ -72,10 +71,7 @@ impl Replay {
 /// The blocks that have been rendered. They can be dropped at any time, and are rendered again
 /// when somebody comes to them.
 #[derive(Debug, Default)]
-pub(super) struct Blocks {
-    by_first: BTreeMap<u64, Block>,
-    bytes: usize,
-}
+pub(super) struct Blocks(Vec<Block>);
 
 impl Blocks {
     /// Keeps a block; in place of the others where these are more than enough for writes of
@@ -84,14 +80,12 @@ impl Blocks {
         if self.is_full(bytes) {
             self.clear();
         }
-        self.bytes += block.bytes.len();
-        self.by_first.insert(block.ids.start, block);
+        self.0.push(block);
     }
 
     /// The block in which a replay goes on.
     pub(super) fn at(&self, replay: &Replay) -> Option<&Block> {
-        let (_, block) = self.by_first.range(..=replay.next).next_back()?;
-        block.ids.contains(&replay.next).then_some(block)
+        self.0.iter().find(|block| block.ids.contains(&replay.next))
     }
 
     /// The bytes with which a replay goes on in a block.
@@ -105,7 +99,7 @@ impl Blocks {
     }
 
     fn is_full(&self, bytes: usize) -> bool {
-        self.bytes >= 4 * bytes
+        self.0.iter().map(|block| block.bytes.len()).sum::<usize>() >= 4 * bytes
     }
 
     /// The first id for which a block is missing, of the blocks that a replay needs for its next
@@ -125,7 +119,7 @@ impl Blocks {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.by_first.is_empty()
+        self.0.is_empty()
     }
 
     pub(super) fn clear(&mut self) {
@@ -134,10 +128,7 @@ impl Blocks {
 
     /// Forgets the block with this id: it has changed.
     pub(super) fn forget(&mut self, id: u64) {
-        if !self.by_first.is_empty() {
-            self.by_first.retain(|_, block| !block.ids.contains(&id));
-            self.bytes = self.by_first.values().map(|block| block.bytes.len()).sum();
-        }
+        self.0.retain(|block| !block.ids.contains(&id));
     }
 }
 
@@ -218,6 +209,6 @@ mod tests {
         blocks.forget(20);
         assert_eq!(blocks.missing(&replay(2, 7), 100), None, "it is in no block");
         blocks.forget(6);
-        assert_eq!((blocks.missing(&replay(2, 7), 100), blocks.bytes), (Some(2), 0));
+        assert_eq!((blocks.missing(&replay(2, 7), 100), blocks.is_empty()), (Some(2), true));
     }
 }
