@@ -9,7 +9,7 @@ use hallway::peer::PeerId;
 use testkit::Driver;
 use testkit::client::{V2, chat, handshake, masked};
 
-use crate::echo;
+use testkit::echo;
 use crate::input::{Input, pieces};
 use crate::server::remembered;
 use crate::stream::{self, CLOSE, Stream};
