@@ -3,21 +3,21 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::ChannelKey;
 use super::channel::Channel;
 use super::log::Counted;
 use super::replay::{Blocks, Replay};
-use super::{ChannelKey, NOWHERE};
 
 /// Bytes that any number of readers may share.
 pub type Bytes = Rc<[u8]>;
 
 /// The send side of one connection. An idle one costs this and nothing else.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Reader {
     pub(super) channel: ChannelKey,
-    /// Where it stands in the channel's `readers`; [`NOWHERE`] before it joins and after it leaves.
+    /// Where it stands in the channel's `readers`; nowhere before it joins and after it leaves.
     pub(super) index: u32,
-    /// Where it stands in the channel's `behind`, or [`NOWHERE`].
+    /// Where it stands in the channel's `behind`, if it does.
     pub(super) behind: u32,
     /// Its position in the channel's log.
     pub(super) cursor: u64,
@@ -59,19 +59,6 @@ pub(super) struct Unicast {
 }
 
 impl Reader {
-    pub(super) fn new(channel: ChannelKey) -> Self {
-        Self {
-            channel,
-            index: NOWHERE,
-            behind: NOWHERE,
-            cursor: 0,
-            is_blocked: false,
-            is_listed: false,
-            is_over: false,
-            extra: None,
-        }
-    }
-
     /// How far it reads.
     pub(super) fn target(&self, channel: &Channel) -> u64 {
         self.extra.as_ref().and_then(|extra| extra.until).unwrap_or(channel.log.end())
