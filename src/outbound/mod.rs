@@ -123,6 +123,9 @@ pub struct Outbound {
     /// Readers with something of their own to write.
     singles: VecDeque<PeerId>,
     was_single: bool,
+    /// For whom a block of the past is being rendered. It is served next, before another block
+    /// takes the place of that one: two readers would have them rendered in turns for ever.
+    awaiting_block: Option<PeerId>,
     /// Readers looked at and bytes written since the present channel's quantum began.
     looked_at: usize,
     written: usize,

@@ -80,6 +80,14 @@ impl Outbound {
         {
             channel.begin_pass(now_ms + self.thresholds.news_ms);
         }
+        if let Some(id) = self.awaiting_block.take()
+            && let Some((reader, channel)) = self.reader(id)
+            && !reader.is_blocked
+            && reader.has_pending(channel)
+        {
+            let key = reader.channel;
+            return Some(self.serve(id, key));
+        }
         if let Some(next) = self.told.pop_front() {
             return Some(next);
         }
@@ -104,7 +112,8 @@ impl Outbound {
     /// When [`Outbound::poll`] has something to say, in milliseconds; `None` for not before
     /// something is changed.
     pub fn poll_timeout(&self) -> Option<u64> {
-        let is_idle = self.told.is_empty()
+        let is_idle = self.awaiting_block.is_none()
+            && self.told.is_empty()
             && self.fresh.is_empty()
             && self.listed.is_empty()
             && self.singles.is_empty();
@@ -148,7 +157,7 @@ impl Outbound {
     fn serve(&mut self, id: PeerId, key: ChannelKey) -> Next {
         match self.missing(id, key) {
             Some(render) => {
-                self.list(id);
+                self.awaiting_block = Some(id);
                 Next::Channel(key, render)
             }
             None => Next::Write(id),
