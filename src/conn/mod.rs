@@ -237,7 +237,13 @@ impl<A: Application> Connections<A> {
                 return self.poll_close().map(Output::Close);
             };
             match next {
-                Next::Write(id) => return Some(Output::Transmit(id)),
+                Next::Write(id) => {
+                    while let Some((key, owner, from)) = self.peers.outbound.missing(id) {
+                        let block = self.application.render(key, owner, from);
+                        self.peers.outbound.render(key, block);
+                    }
+                    return Some(Output::Transmit(id));
+                }
                 Next::Channel(key, owner) => {
                     self.application.handle_channel(&mut self.peers.outbound, key, owner);
                 }

@@ -123,9 +123,6 @@ pub struct Outbound {
     /// Readers with something of their own to write.
     singles: VecDeque<PeerId>,
     was_single: bool,
-    /// For whom a block of the past is being rendered. It is served next, before another block
-    /// takes the place of that one: two readers would have them rendered in turns for ever.
-    awaiting_block: Option<PeerId>,
     /// Readers looked at and bytes written since the present channel's quantum began.
     looked_at: usize,
     written: usize,
@@ -360,7 +357,7 @@ impl Outbound {
         }
     }
 
-    /// Adds a block of the past to a channel, as [`Next::Render`] has asked for.
+    /// Adds a block of the past to a channel, as [`Outbound::missing`] asks for.
     pub fn render(&mut self, key: ChannelKey, block: Block) {
         if let Some(channel) = self.channels.get_mut(key) {
             channel.blocks.insert(block, self.thresholds.replay_bytes);
