@@ -79,7 +79,7 @@ fn a_storm_meets_a_full_server_and_all_but_so_many_are_told() {
 }
 
 #[test]
-fn who_asks_too_slowly_gives_way_to_who_comes() {
+fn who_asks_too_slowly_is_evicted_for_who_comes() {
     let program = Program::start(&["--max-peers", "4"]);
     let mut alice = program.join("alice");
     let mut slow: Vec<_> = (0..30).map(|_| connect(program.address)).collect();

@@ -139,10 +139,8 @@ impl Reader {
                 (unicast.frame, len)
             }),
             What::Replay => {
-                if let Some(replay) = &mut extra.replay
-                    && let Some(block) = channel.blocks.at(replay)
-                {
-                    replay.advance(block, len);
+                if let Some(replay) = &mut extra.replay {
+                    channel.blocks.advance(replay, len);
                 }
                 extra.replay = extra.replay.filter(|replay| !replay.is_over());
                 None

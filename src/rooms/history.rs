@@ -76,8 +76,8 @@ impl History {
     /// reaches over that.
     pub fn block_at(&self, id: u64) -> std::ops::Range<u64> {
         let start = id - id % BLOCK_IDS;
-        let next = self.from(start).next().map_or(id, |record| record.id);
-        start..next.max(id) - next.max(id) % BLOCK_IDS + BLOCK_IDS
+        let next = self.from(id).next().map_or(id, |record| record.id);
+        start..next - next % BLOCK_IDS + BLOCK_IDS
     }
 
     /// The records from an id on.
