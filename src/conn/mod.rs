@@ -424,13 +424,16 @@ impl<A: Application> Connections<A> {
         self.exit(id, Ending::of(*code), Some(close), now);
     }
 
-    /// A reader lags too far: Close 1013, and nobody else notices.
+    /// A reader lags too far: Close 1013, and nobody else notices. One that has left has been told
+    /// the last, and is dropped.
     fn dismiss_slow(&mut self, id: PeerId, now: Now) {
         if self.peers.all.get(id).is_some_and(Peer::is_open) {
             log::debug!("dismissed peer={id} code=1013 reason=\"too slow\"");
             let close = Frame::close(CloseCode::Again, "too slow; come back when you can read");
             self.peers.outbound.dismiss(id, close.into_bytes());
             self.exit(id, Ending::TooSlow, None, now);
+        } else {
+            self.handle_closed(id, now);
         }
     }
 

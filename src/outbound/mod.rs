@@ -293,6 +293,7 @@ impl Outbound {
         if !reader.is_leaving() {
             let extra = reader.extra.get_or_insert_default();
             (extra.until, extra.close) = (Some(channel.log.end()), close);
+            extra.left_at = channel.log.counted();
             self.detach(id);
             self.settle(id);
         }
@@ -314,8 +315,8 @@ impl Outbound {
             begun = (!rest.is_empty()).then(|| (rest.into(), 0));
         }
         reader.cursor = channel.log.end();
-        let (until, close) = (Some(reader.cursor), Some(close));
-        let extra = Extra { begun, replay, until, close, is_deferred, ..Extra::default() };
+        let (until, left_at, close) = (Some(reader.cursor), channel.log.counted(), Some(close));
+        let extra = Extra { begun, replay, until, left_at, close, is_deferred, ..Extra::default() };
         reader.extra = Some(Box::new(extra));
         self.frames.sent += completed;
         self.frames.too_slow += lag - completed;

@@ -28,7 +28,7 @@ const ENTRIES_KEPT: usize = 256;
 pub enum Next {
     /// Write to this reader, once, when all that is [missing](Outbound::missing) is rendered.
     Write(PeerId),
-    /// Its queue is more than full: dismiss it.
+    /// Its queue is more than full: dismiss it; where it has left already, drop it.
     TooSlow(PeerId),
     /// Its input need not wait any longer.
     Woken(PeerId),
@@ -226,7 +226,7 @@ impl Outbound {
                 replayed_from =
                     Some(replayed_from.map_or(replay.next, |from| from.min(replay.next)));
             }
-            if reader.is_too_slow(channel, self.queue) {
+            if reader.is_too_slow(channel, self.queue) || reader.is_overdue(channel, self.queue) {
                 self.told.push_back(Next::TooSlow(id));
             }
         }
