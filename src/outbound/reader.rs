@@ -96,8 +96,9 @@ impl Reader {
         let mut lag =
             channel.log.counted_between(self.cursor.max(channel.log.start()), self.target(channel));
         for unicast in self.extra.iter().flat_map(|extra| &extra.unicasts) {
-            lag.frames += 1;
-            lag.bytes += unicast.frame.len() as u64;
+            let replaced = channel.log.counted_between(unicast.at, unicast.skip_to);
+            lag.frames = lag.frames + 1 - replaced.frames;
+            lag.bytes = lag.bytes + unicast.frame.len() as u64 - replaced.bytes;
         }
         lag
     }
