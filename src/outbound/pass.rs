@@ -78,7 +78,7 @@ impl Outbound {
         {
             channel.begin_pass(now_ms + self.thresholds.news_ms);
         }
-        if let Some(next) = self.told.pop_front() {
+        if let Some(next) = self.next_told() {
             return Some(next);
         }
         self.release_held(now_ms);
@@ -89,6 +89,24 @@ impl Outbound {
             self.release();
         }
         next
+    }
+
+    fn next_told(&mut self) -> Option<Next> {
+        while let Some(next) = self.told.pop_front() {
+            if self.still_holds(next) {
+                return Some(next);
+            }
+        }
+        None
+    }
+
+    /// Whether what was found of a reader is still so: it may take bytes again by now.
+    fn still_holds(&self, next: Next) -> bool {
+        let Next::TooSlow(id) = next else { return true };
+        self.readers.get(id).is_some_and(|reader| {
+            let channel = self.channels.get(reader.channel);
+            channel.is_some_and(|channel| reader.is_too_slow(channel, self.queue))
+        })
     }
 
     /// Gives back what the lists have grown by in a burst.
