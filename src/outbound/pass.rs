@@ -152,11 +152,15 @@ impl Outbound {
         None
     }
 
-    fn is_due_soon(&self, key: ChannelKey) -> bool {
-        self.channels.get(key).is_some_and(|channel| {
-            channel.state == State::Listed
+    /// Whether a small room's pass is about to begin. It is not held any more, though the room may
+    /// become a crowd's before.
+    fn is_due_soon(&mut self, key: ChannelKey) -> bool {
+        self.channels.get_mut(key).is_some_and(|channel| {
+            let is_due = channel.state == State::Listed
                 && channel.pass.is_none()
-                && channel.readers.len() < self.thresholds.crowd
+                && channel.readers.len() < self.thresholds.crowd;
+            channel.is_pressing |= is_due;
+            is_due
         })
     }
 
