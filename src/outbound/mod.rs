@@ -123,9 +123,6 @@ pub struct Outbound {
     /// Readers with something of their own to write.
     singles: VecDeque<PeerId>,
     was_single: bool,
-    /// For whom a block of the past is being rendered. It is served next, before another block
-    /// takes the place of that one: two readers would have them rendered in turns for ever.
-    awaiting_block: Option<PeerId>,
     /// Readers looked at and bytes written since the present channel's quantum began.
     looked_at: usize,
     written: usize,
@@ -296,6 +293,7 @@ impl Outbound {
         if !reader.is_leaving() {
             let extra = reader.extra.get_or_insert_default();
             (extra.until, extra.close) = (Some(channel.log.end()), close);
+            extra.left_at = channel.log.counted();
             self.detach(id);
             self.settle(id);
         }
@@ -317,8 +315,8 @@ impl Outbound {
             begun = (!rest.is_empty()).then(|| (rest.into(), 0));
         }
         reader.cursor = channel.log.end();
-        let (until, close) = (Some(reader.cursor), Some(close));
-        let extra = Extra { begun, replay, until, close, is_deferred, ..Extra::default() };
+        let (until, left_at, close) = (Some(reader.cursor), channel.log.counted(), Some(close));
+        let extra = Extra { begun, replay, until, left_at, close, is_deferred, ..Extra::default() };
         reader.extra = Some(Box::new(extra));
         self.frames.sent += completed;
         self.frames.too_slow += lag - completed;
@@ -360,7 +358,7 @@ impl Outbound {
         }
     }
 
-    /// Adds a block of the past to a channel, as [`Next::Render`] has asked for.
+    /// Adds a block of the past to a channel, as [`Outbound::missing`] asks for.
     pub fn render(&mut self, key: ChannelKey, block: Block) {
         if let Some(channel) = self.channels.get_mut(key) {
             channel.blocks.insert(block, self.thresholds.replay_bytes);

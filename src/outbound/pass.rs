@@ -26,9 +26,9 @@ const ENTRIES_KEPT: usize = 256;
 /// What is to be done next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Write to this reader, once.
+    /// Write to this reader, once, when all that is [missing](Outbound::missing) is rendered.
     Write(PeerId),
-    /// Its queue is more than full: dismiss it.
+    /// Its queue is more than full: dismiss it; where it has left already, drop it.
     TooSlow(PeerId),
     /// Its input need not wait any longer.
     Woken(PeerId),
@@ -45,8 +45,6 @@ pub enum Owner {
     PassBegins(u32),
     /// A pass is over: append what had to wait.
     PassEnded(u32),
-    /// Render the block of the past that begins with this id ([`Outbound::render`]).
-    Render(u32, u64),
 }
 
 /// What comes of serving a channel.
@@ -80,15 +78,7 @@ impl Outbound {
         {
             channel.begin_pass(now_ms + self.thresholds.news_ms);
         }
-        if let Some(id) = self.awaiting_block.take()
-            && let Some((reader, channel)) = self.reader(id)
-            && !reader.is_blocked
-            && reader.has_pending(channel)
-        {
-            let key = reader.channel;
-            return Some(self.serve(id, key));
-        }
-        if let Some(next) = self.told.pop_front() {
+        if let Some(next) = self.next_told() {
             return Some(next);
         }
         self.release_held(now_ms);
@@ -99,6 +89,24 @@ impl Outbound {
             self.release();
         }
         next
+    }
+
+    fn next_told(&mut self) -> Option<Next> {
+        while let Some(next) = self.told.pop_front() {
+            if self.still_holds(next) {
+                return Some(next);
+            }
+        }
+        None
+    }
+
+    /// Whether what was found of a reader is still so: it may take bytes again by now.
+    fn still_holds(&self, next: Next) -> bool {
+        let Next::TooSlow(id) = next else { return true };
+        self.readers.get(id).is_some_and(|reader| {
+            let channel = self.channels.get(reader.channel);
+            channel.is_some_and(|channel| reader.is_too_slow(channel, self.queue))
+        })
     }
 
     /// Gives back what the lists have grown by in a burst.
@@ -112,8 +120,7 @@ impl Outbound {
     /// When [`Outbound::poll`] has something to say, in milliseconds; `None` for not before
     /// something is changed.
     pub fn poll_timeout(&self) -> Option<u64> {
-        let is_idle = self.awaiting_block.is_none()
-            && self.told.is_empty()
+        let is_idle = self.told.is_empty()
             && self.fresh.is_empty()
             && self.listed.is_empty()
             && self.singles.is_empty();
@@ -139,36 +146,32 @@ impl Outbound {
             let (key, is_member) = (reader.channel, reader.index != NOWHERE);
             // A small room's pass that is about to begin comes to it at once, with more to say.
             if is_ready && !(is_member && self.is_due_soon(key)) {
-                return Some(self.serve(id, key));
+                return Some(Next::Write(id));
             }
         }
         None
     }
 
-    fn is_due_soon(&self, key: ChannelKey) -> bool {
-        self.channels.get(key).is_some_and(|channel| {
-            channel.state == State::Listed
+    /// Whether a small room's pass is about to begin. It is not held any more, though the room may
+    /// become a crowd's before.
+    fn is_due_soon(&mut self, key: ChannelKey) -> bool {
+        self.channels.get_mut(key).is_some_and(|channel| {
+            let is_due = channel.state == State::Listed
                 && channel.pass.is_none()
-                && channel.readers.len() < self.thresholds.crowd
+                && channel.readers.len() < self.thresholds.crowd;
+            channel.is_pressing |= is_due;
+            is_due
         })
     }
 
-    /// Writes to a reader, or has rendered first what it replays.
-    fn serve(&mut self, id: PeerId, key: ChannelKey) -> Next {
-        match self.missing(id, key) {
-            Some(render) => {
-                self.awaiting_block = Some(id);
-                Next::Channel(key, render)
-            }
-            None => Next::Write(id),
-        }
-    }
-
-    fn missing(&self, id: PeerId, key: ChannelKey) -> Option<Owner> {
-        let replay = self.readers.get(id)?.replay()?;
-        let channel = self.channels.get(key)?;
+    /// What must be rendered before a reader is written to: in which channel, whose it is, and
+    /// from which id on. Asked again after each [`Outbound::render`].
+    pub fn missing(&self, id: PeerId) -> Option<(ChannelKey, u32, u64)> {
+        let reader = self.readers.get(id)?;
+        let replay = reader.replay()?;
+        let channel = self.channels.get(reader.channel)?;
         let from = channel.blocks.missing(replay, self.thresholds.replay_bytes)?;
-        Some(Owner::Render(channel.owner, from))
+        Some((reader.channel, channel.owner, from))
     }
 
     fn next_of_passes(&mut self, now_ms: u64) -> Option<Next> {
@@ -221,10 +224,8 @@ impl Outbound {
             let Some(reader) = self.readers.get(id).filter(|reader| !reader.is_blocked) else {
                 continue;
             };
-            if reader.extra.as_ref().is_some_and(|extra| !extra.is_written()) {
-                return Served::Next(self.serve(id, key));
-            }
-            if reader.cursor < end {
+            if reader.cursor < end || reader.extra.as_ref().is_some_and(|extra| !extra.is_written())
+            {
                 return Served::Next(Next::Write(id));
             }
         }
@@ -247,7 +248,7 @@ impl Outbound {
                 replayed_from =
                     Some(replayed_from.map_or(replay.next, |from| from.min(replay.next)));
             }
-            if reader.is_too_slow(channel, self.queue) {
+            if reader.is_too_slow(channel, self.queue) || reader.is_overdue(channel, self.queue) {
                 self.told.push_back(Next::TooSlow(id));
             }
         }

@@ -43,6 +43,8 @@ pub(super) struct Extra {
     pub(super) unicasts: VecDeque<Unicast>,
     /// It reads no further than this, and `close` is the last.
     pub(super) until: Option<u64>,
+    /// What had been counted in its channel when it left.
+    pub(super) left_at: Counted,
     pub(super) close: Option<Bytes>,
     /// Its input waits until its own answers have been written.
     pub(super) is_deferred: bool,
@@ -94,8 +96,9 @@ impl Reader {
         let mut lag =
             channel.log.counted_between(self.cursor.max(channel.log.start()), self.target(channel));
         for unicast in self.extra.iter().flat_map(|extra| &extra.unicasts) {
-            lag.frames += 1;
-            lag.bytes += unicast.frame.len() as u64;
+            let replaced = channel.log.counted_between(unicast.at, unicast.skip_to);
+            lag.frames = lag.frames + 1 - replaced.frames;
+            lag.bytes = lag.bytes + unicast.frame.len() as u64 - replaced.bytes;
         }
         lag
     }
@@ -103,6 +106,14 @@ impl Reader {
     /// Whether more waits for it than it may lag. Only a socket that takes nothing makes it so.
     pub(super) fn is_too_slow(&self, channel: &Channel, queue: Counted) -> bool {
         self.is_blocked && !self.is_leaving() && self.lag(channel).exceeds(queue)
+    }
+
+    /// Whether it has left and takes nothing, while a whole queue and more has been said since, all
+    /// of which its channel keeps.
+    pub(super) fn is_overdue(&self, channel: &Channel, queue: Counted) -> bool {
+        let said_since =
+            self.extra.as_ref().map(|extra| channel.log.counted().since(extra.left_at));
+        self.is_blocked && self.is_leaving() && said_since.is_some_and(|said| said.exceeds(queue))
     }
 
     /// Whether its own answers must be written before it is read any further: a Pong waits that

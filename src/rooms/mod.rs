@@ -332,37 +332,41 @@ impl Rooms {
 
     /// Does what is to be done for the channel of a room.
     pub fn handle_channel(&mut self, outbound: &mut Outbound, channel: ChannelKey, owner: Owner) {
-        let (Owner::PassBegins(slot) | Owner::PassEnded(slot) | Owner::Render(slot, _)) = owner;
+        let (Owner::PassBegins(slot) | Owner::PassEnded(slot)) = owner;
         let key = RoomKey(slot);
-        let Some(room) = self.all.get_mut(key.slot()) else { return };
-        // Where the room is gone, another may have its slot by now.
-        let Some(version) = room.version_of(channel) else { return };
+        let Some((room, version)) = self.owner(channel, slot) else { return };
         match owner {
-            Owner::PassBegins(_) => {
-                if std::mem::take(&mut room.owes_count[version.index()]) {
-                    let count = Notice::Count(room.told_members(outbound));
-                    self.scratch.write(&count, version);
-                    outbound.append(channel, &self.scratch.frame, Kind::News);
-                }
+            Owner::PassBegins(_) if std::mem::take(&mut room.owes_count[version.index()]) => {
+                let count = Notice::Count(room.told_members(outbound));
+                self.scratch.write(&count, version);
+                outbound.append(channel, &self.scratch.frame, Kind::News);
             }
+            Owner::PassBegins(_) => {}
             Owner::PassEnded(_) => self.announce_departed(outbound, key),
-            Owner::Render(_, from) => {
-                let block = self.render(key, version, from);
-                outbound.render(channel, block);
-            }
         }
     }
 
-    /// The records of one block, as a version has them.
-    fn render(&mut self, key: RoomKey, version: Version, from: u64) -> Block {
-        let Some(room) = self.all.get(key.slot()) else { return Block::new(from..u64::MAX) };
+    /// Renders the block of records that has this id, or the first after it.
+    pub fn render(&mut self, channel: ChannelKey, slot: u32, from: u64) -> Block {
+        let Some((room, version)) = self.owner(channel, slot) else {
+            return Block::new(from..u64::MAX);
+        };
         let ids = room.history.block_at(from);
         let mut block = Block::new(ids.clone());
+        let room = &self.all[slot as usize];
         for record in room.history.from(ids.start).take_while(|record| record.id < ids.end) {
             self.scratch.write(&Notice::Text(record.as_text()), version);
             block.push(record.id, &self.scratch.frame);
         }
         block
+    }
+
+    /// The room in a slot, and the version of a channel of its. Where that room is gone, another
+    /// may have its slot by now.
+    fn owner(&mut self, channel: ChannelKey, slot: u32) -> Option<(&mut Room, Version)> {
+        let room = self.all.get_mut(slot as usize)?;
+        let version = room.version_of(channel)?;
+        Some((room, version))
     }
 
     /// Says something to all members, once for each version that one of them speaks.
