@@ -123,7 +123,9 @@ pub struct Outbound {
     /// Readers with something of their own to write.
     singles: VecDeque<PeerId>,
     was_single: bool,
-    /// Readers looked at and bytes written since the present channel's quantum began.
+    /// The channel that is served at present, and readers looked at and bytes written since its
+    /// quantum began.
+    served: ChannelKey,
     looked_at: usize,
     written: usize,
     /// What [`Outbound::poll`] still has to say of readers.
@@ -557,6 +559,7 @@ impl Outbound {
             && let Some(extra) = &mut reader.extra
         {
             (reader.channel, reader.cursor, extra.until) = (self.lone, 0, Some(0));
+            extra.left_at = Counted::default();
             for unicast in &mut extra.unicasts {
                 (unicast.at, unicast.skip_to) = (0, 0);
             }

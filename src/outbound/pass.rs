@@ -166,18 +166,28 @@ impl Outbound {
 
     /// What must be rendered before a reader is written to: in which channel, whose it is, and
     /// from which id on. Asked again after each [`Outbound::render`].
-    pub fn missing(&self, id: PeerId) -> Option<(ChannelKey, u32, u64)> {
-        let reader = self.readers.get(id)?;
-        let replay = reader.replay()?;
-        let channel = self.channels.get(reader.channel)?;
-        let from = channel.blocks.missing(replay, self.thresholds.replay_bytes)?;
-        Some((reader.channel, channel.owner, from))
+    pub fn missing(&mut self, id: PeerId) -> Option<(ChannelKey, u32, u64)> {
+        let replay_bytes = self.thresholds.replay_bytes;
+        let (reader, channel) = self.reader(id)?;
+        let key = reader.channel;
+        reader.replay()?;
+        reader.extra.as_mut()?.skip_empty(channel);
+        let Some(replay) = reader.replay() else {
+            // All that was left of the past is not there any more.
+            self.settle(id);
+            return None;
+        };
+        let from = channel.blocks.missing(replay, replay_bytes)?;
+        Some((key, channel.owner, from))
     }
 
     fn next_of_passes(&mut self, now_ms: u64) -> Option<Next> {
         loop {
             let list = if self.fresh.is_empty() { &self.listed } else { &self.fresh };
             let key = *list.front()?;
+            if std::mem::replace(&mut self.served, key) != key {
+                (self.looked_at, self.written) = (0, 0);
+            }
             let served = self.next_of_pass(key, now_ms);
             match served {
                 Served::Next(next) => return Some(next),
@@ -248,7 +258,7 @@ impl Outbound {
                 replayed_from =
                     Some(replayed_from.map_or(replay.next, |from| from.min(replay.next)));
             }
-            if reader.is_too_slow(channel, self.queue) || reader.is_overdue(channel, self.queue) {
+            if reader.is_too_slow(channel, self.queue) {
                 self.told.push_back(Next::TooSlow(id));
             }
         }

@@ -103,17 +103,15 @@ impl Reader {
         lag
     }
 
-    /// Whether more waits for it than it may lag. Only a socket that takes nothing makes it so.
+    /// Whether more waits for it than it may lag, or was said since it left, all of which its
+    /// channel keeps. Only a socket that takes nothing makes it so.
     pub(super) fn is_too_slow(&self, channel: &Channel, queue: Counted) -> bool {
-        self.is_blocked && !self.is_leaving() && self.lag(channel).exceeds(queue)
-    }
-
-    /// Whether it has left and takes nothing, while a whole queue and more has been said since, all
-    /// of which its channel keeps.
-    pub(super) fn is_overdue(&self, channel: &Channel, queue: Counted) -> bool {
-        let said_since =
-            self.extra.as_ref().map(|extra| channel.log.counted().since(extra.left_at));
-        self.is_blocked && self.is_leaving() && said_since.is_some_and(|said| said.exceeds(queue))
+        let left_at = self.extra.as_ref().filter(|_| self.is_leaving()).map(|extra| extra.left_at);
+        let kept = || match left_at {
+            Some(left_at) => channel.log.counted().since(left_at),
+            None => self.lag(channel),
+        };
+        self.is_blocked && kept().exceeds(queue)
     }
 
     /// Whether its own answers must be written before it is read any further: a Pong waits that
@@ -153,7 +151,7 @@ impl Reader {
                 if let Some(replay) = &mut extra.replay {
                     channel.blocks.advance(replay, len);
                 }
-                extra.replay = extra.replay.filter(|replay| !replay.is_over());
+                extra.skip_empty(channel);
                 None
             }
             What::Log => None,
@@ -164,6 +162,14 @@ impl Reader {
 }
 
 impl Extra {
+    /// Goes on with the replay behind blocks that have nothing for it.
+    pub(super) fn skip_empty(&mut self, channel: &Channel) {
+        if let Some(replay) = &mut self.replay {
+            channel.blocks.skip_empty(replay);
+            self.replay = self.replay.filter(|replay| !replay.is_over());
+        }
+    }
+
     /// Whether nothing is in it.
     pub(super) fn is_empty(&self) -> bool {
         self.until.is_none() && !self.is_deferred && self.is_written()

@@ -90,17 +90,26 @@ impl Blocks {
 
     /// Goes on with a replay by `len` bytes of the first block that has any for it.
     pub(super) fn advance(&self, replay: &mut Replay, len: usize) {
-        while let Some(block) = self.at(replay) {
-            if !Self::bytes(block, replay).is_empty() {
-                return replay.advance(block, len);
-            }
-            replay.skip(block);
+        self.skip_empty(replay);
+        if let Some(block) = self.at(replay) {
+            replay.advance(block, len);
         }
+        self.skip_empty(replay);
     }
 
     /// The bytes with which a replay goes on in a block.
     pub(super) fn bytes<'b>(block: &'b Block, replay: &Replay) -> &'b [u8] {
         &block.bytes[block.rest(replay)]
+    }
+
+    /// Goes on behind blocks that have nothing for a replay: their records do not exist.
+    pub(super) fn skip_empty(&self, replay: &mut Replay) {
+        while !replay.is_over()
+            && let Some(block) = self.at(replay)
+            && Self::bytes(block, replay).is_empty()
+        {
+            replay.skip(block);
+        }
     }
 
     /// The bytes up to the end of the frame that a replay has begun.
