@@ -2,13 +2,14 @@
 
 use std::io::IoSlice;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
 use mio::Token;
 
 use super::Reactor;
 use super::listeners::Accepted;
 use super::socket::Socket;
-use super::transport::{Stream, Transport};
+use super::transport::Transport;
 use crate::clock::Now;
 use crate::conn::{Application, busy};
 use crate::limits::ACCEPTS_PER_ITERATION;
@@ -19,13 +20,13 @@ impl<A: Application> Reactor<A> {
     pub(super) fn accept(&mut self, now: Now) {
         for _ in 0..ACCEPTS_PER_ITERATION {
             match self.listeners.accept(now.mono_ms) {
-                Accepted::Connection(stream, from) => {
-                    self.open(stream, from, now);
+                Accepted::Connection(socket, from) => {
+                    self.open(socket, from, now);
                     // Who gave way for it; the descriptor is needed for the next.
                     self.close_ended();
                 }
-                Accepted::OverFdLimit(stream) => {
-                    turn_away(stream);
+                Accepted::OverFdLimit(socket) => {
+                    turn_away(socket);
                     self.connections.handle_over_fd_limit();
                     self.listeners.take_spare();
                 }
@@ -34,7 +35,7 @@ impl<A: Application> Reactor<A> {
         }
     }
 
-    fn open(&mut self, stream: Stream, from: Option<SocketAddr>, now: Now) {
+    fn open(&mut self, socket: OwnedFd, from: Option<SocketAddr>, now: Now) {
         if self.sockets.len() == self.sockets.capacity() {
             self.sockets.reserve_exact(growth(self.sockets.len()));
         }
@@ -43,13 +44,13 @@ impl<A: Application> Reactor<A> {
         // A process has fewer descriptors than a u32 has values.
         let number = u32::try_from(slot).unwrap_or(u32::MAX);
         let Some(id) = self.connections.accept(number, from.map(|from| from.ip()), now) else {
-            return turn_away(stream);
+            return turn_away(socket);
         };
         let from = from.map_or_else(|| "unix".to_owned(), |from| from.to_string());
         log::debug!("accepted peer={id} from={from}");
-        let mut transport = Transport::new(stream);
+        let transport = Transport::new(socket);
         let registered = transport.register(self.poll.registry(), Token(slot));
-        entry.insert(Socket::new(transport, id));
+        entry.insert(Socket { transport, id, unread: None, is_queued: false, is_eof: false });
         if let Err(error) = registered {
             log::warn!("cannot watch error={:?}", error.to_string());
             self.connections.handle_closed(id, now);
@@ -59,10 +60,9 @@ impl<A: Application> Reactor<A> {
 
 /// Tells a connection that there is no slot for it, as well as that can be done in one call:
 /// its request may not have come yet, and then a reset may overtake the answer.
-fn turn_away(stream: Stream) {
-    let mut transport = Transport::new(stream);
-    let mut request = [0; 1024];
-    let _ = transport.read(&mut request);
+fn turn_away(socket: OwnedFd) {
+    let transport = Transport::new(socket);
+    let _ = transport.read(&mut [0; 1024]);
     let _ = transport.write(&[IoSlice::new(&busy())]);
     transport.shutdown_write();
 }

@@ -70,13 +70,11 @@ const WRITES_PER_ITERATION: usize = 256;
 /// Bytes written in one iteration: copying them takes about as long. Excess: as above.
 const WRITTEN_BYTES_PER_ITERATION: usize = 4 * 1024 * 1024;
 
-/// The token of all that asks the loop to stop; those of the listeners follow it downwards.
-/// Sockets have the numbers of their slots.
-const STOP: Token = Token(usize::MAX - 1);
+/// The token of all that asks the loop to stop.
+const STOP: Token = Token(LISTENERS - 1);
 
-fn listener_token(index: usize) -> Token {
-    Token(STOP.0 - 1 - index)
-}
+/// The token of the first listener; sockets have the numbers of their slots, which are far lower.
+const LISTENERS: usize = usize::MAX / 2;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,8 +99,8 @@ pub struct Reactor<A: Application> {
     buffer: Box<[u8]>,
     /// Who is read at the beginning of the next iteration, in this order.
     backlog: VecDeque<PeerId>,
-    is_draining: bool,
-    ended: Option<Ended>,
+    /// How often it was asked to stop.
+    stops_asked: u32,
 }
 
 impl<A: Application> Reactor<A> {
@@ -112,7 +110,7 @@ impl<A: Application> Reactor<A> {
     /// What the system refused.
     pub fn new(mut listeners: Listeners, connections: Connections<A>) -> io::Result<Self> {
         let poll = Poll::new()?;
-        listeners.register(poll.registry(), listener_token)?;
+        listeners.register(poll.registry(), LISTENERS)?;
         Ok(Self {
             poll,
             listeners,
@@ -123,8 +121,7 @@ impl<A: Application> Reactor<A> {
             clock: Clock::new(),
             buffer: vec![0; READ_BUFFER_BYTES].into(),
             backlog: VecDeque::new(),
-            is_draining: false,
-            ended: None,
+            stops_asked: 0,
         })
     }
 
@@ -164,27 +161,22 @@ impl<A: Application> Reactor<A> {
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
         self.supervisor.ready();
         loop {
-            self.iterate(&mut events)?;
-            if let Some(ended) = self.ended {
-                return Ok(ended);
+            let now = self.poll(&mut events)?;
+            self.read_backlog(now);
+            self.handle_events(&events, now);
+            self.connections.handle_timeout(now);
+            self.handle_outputs(now);
+            self.close_ended();
+            self.accept(now);
+            self.supervisor.handle_timeout(now.mono_ms, || self.connections.status_line());
+            self.connections.handle_iteration_took(self.clock.us_since_now());
+            if self.stops_asked > 1 {
+                return Ok(Ended::Forced);
+            }
+            if self.connections.is_drained(now) {
+                return Ok(Ended::Drained);
             }
         }
-    }
-
-    fn iterate(&mut self, events: &mut Events) -> io::Result<()> {
-        let now = self.poll(events)?;
-        self.read_backlog(now);
-        self.handle_events(events, now);
-        self.connections.handle_timeout(now);
-        self.handle_outputs(now);
-        self.close_ended();
-        self.accept(now);
-        self.supervisor.handle_timeout(now.mono_ms, || self.connections.status_line());
-        self.connections.handle_iteration_took(self.clock.us_since_now());
-        if self.connections.is_drained(now) {
-            self.ended.get_or_insert(Ended::Drained);
-        }
-        Ok(())
     }
 
     /// Sleeps until something happens; what time it is then.
@@ -201,7 +193,7 @@ impl<A: Application> Reactor<A> {
     /// How long the poll may sleep; `None` for as long as nothing happens.
     fn poll_timeout(&self) -> Option<Duration> {
         let now_ms = self.clock.mono_ms();
-        if !self.backlog.is_empty() || self.listeners.is_pending(now_ms) {
+        if !self.backlog.is_empty() || self.listeners.pending(now_ms).is_some() {
             return Some(Duration::ZERO);
         }
         let deadlines = [
@@ -224,35 +216,31 @@ impl<A: Application> Reactor<A> {
 
     fn handle_events(&mut self, events: &Events, now: Now) {
         for event in events {
-            let Token(slot) = event.token();
+            let Token(token) = event.token();
             if event.token() == STOP {
                 self.handle_stops(now);
-            } else if let Some(socket) = self.sockets.get(slot) {
-                let (id, is_read) = (socket.id(), socket.is_read_on_event());
+            } else if token >= LISTENERS {
+                self.listeners.handle_readable(token - LISTENERS);
+            } else if let Some(socket) = self.sockets.get(token) {
+                let (id, is_read) = (socket.id, socket.is_read_on_event());
                 if event.is_writable() {
                     self.connections.handle_writable(id);
                 }
                 if is_read && (event.is_readable() || event.is_error()) {
-                    let is_last = event.is_read_closed() || event.is_error();
-                    self.read(id, is_last, now);
+                    self.read(id, event.is_read_closed() || event.is_error(), now);
                 }
-            } else {
-                self.listeners.handle_readable(STOP.0 - 1 - slot);
             }
         }
     }
 
     fn handle_stops(&mut self, now: Now) {
-        for _ in 0..self.stops.asked() {
-            if self.is_draining {
-                self.ended = Some(Ended::Forced);
-            } else {
-                log::info!("draining peers={}", self.connections.peers().len());
-                self.is_draining = true;
-                self.supervisor.stopping();
-                self.connections.drain(now);
-            }
+        let asked = self.stops.asked();
+        if self.stops_asked == 0 && asked > 0 {
+            log::info!("draining peers={}", self.connections.peers().len());
+            self.supervisor.stopping();
+            self.connections.drain(now);
         }
+        self.stops_asked += asked;
     }
 
     fn handle_outputs(&mut self, now: Now) {
@@ -283,8 +271,8 @@ impl<A: Application> Reactor<A> {
     /// Drops a socket, and with it its registration.
     fn close(&mut self, id: PeerId) {
         let socket = self.sockets.remove(id.slot());
-        assert_eq!(socket.id(), id, "a slot is one peer's until it is closed");
-        self.listeners.handle_closed();
+        assert_eq!(socket.id, id, "a slot is one peer's until it is closed");
+        self.listeners.resume();
         if self.sockets.is_empty() {
             self.sockets.shrink_to_fit();
         }

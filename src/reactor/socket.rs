@@ -1,7 +1,8 @@
 //! One connected socket: when it is read, and what came of a read or a write.
 
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 
+use rustix::io::Errno;
 use slab::Slab;
 
 use super::Reactor;
@@ -14,32 +15,24 @@ use crate::peer::PeerId;
 /// One connected socket.
 #[derive(Debug)]
 pub(super) struct Socket {
-    transport: Transport,
-    id: PeerId,
-    unread: Option<Box<Unread>>,
+    pub(super) transport: Transport,
+    pub(super) id: PeerId,
+    pub(super) unread: Option<Box<Unread>>,
     /// It stands in the backlog.
-    is_queued: bool,
+    pub(super) is_queued: bool,
     /// The peer will send no more.
-    is_eof: bool,
+    pub(super) is_eof: bool,
 }
 
 /// Bytes that were read and that the connections did not take yet.
 #[derive(Debug)]
-struct Unread {
+pub(super) struct Unread {
     bytes: Box<[u8]>,
     /// How many of them were taken by now.
     taken: usize,
 }
 
 impl Socket {
-    pub(super) fn new(transport: Transport, id: PeerId) -> Self {
-        Self { transport, id, unread: None, is_queued: false, is_eof: false }
-    }
-
-    pub(super) fn id(&self) -> PeerId {
-        self.id
-    }
-
     /// Whether it is read when the poll reports it. Otherwise the backlog is its only way, where
     /// it is or where [`Output::Read`](crate::conn::Output::Read) will put it.
     pub(super) fn is_read_on_event(&self) -> bool {
@@ -100,7 +93,7 @@ impl<A: Application> Reactor<A> {
                     socket.is_eof = true;
                     return self.connections.handle_eof(id, now);
                 }
-                Outcome::Lost(error) => return self.handle_lost(id, &error, now),
+                Outcome::Lost(error) => return self.handle_lost(id, error, now),
             }
         }
         self.queue_read(id);
@@ -123,7 +116,7 @@ impl<A: Application> Reactor<A> {
                 return len;
             }
             Outcome::Blocked | Outcome::Eof => self.connections.handle_blocked(id),
-            Outcome::Lost(error) => self.handle_lost(id, &error, now),
+            Outcome::Lost(error) => self.handle_lost(id, error, now),
         }
         0
     }
@@ -137,7 +130,7 @@ impl<A: Application> Reactor<A> {
         }
     }
 
-    fn handle_lost(&mut self, id: PeerId, error: &io::Error, now: Now) {
+    fn handle_lost(&mut self, id: PeerId, error: Errno, now: Now) {
         log::debug!("lost peer={id} error={:?}", error.to_string());
         self.connections.handle_closed(id, now);
     }
