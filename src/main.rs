@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::fmt::Display;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -21,27 +22,21 @@ fn main() -> ExitCode {
     let variable = |name: &str| std::env::var(name).ok();
     match options::parse(std::env::args_os().skip(1), variable) {
         Ok(Action::Serve(options)) => serve(&options),
-        Ok(Action::Check(options)) => check(&options),
+        Ok(Action::Check(options)) => match check(&options) {
+            Ok(report) => print(&report),
+            Err(error) => fail(USAGE.into(), error),
+        },
         Ok(Action::Help) => print(&options::help()),
         Ok(Action::Version) => print(&options::version()),
-        Err(line) => {
-            complain(&line);
-            ExitCode::from(USAGE)
-        }
+        Err(line) => fail(USAGE.into(), line),
     }
 }
 
 /// Says what serving would be like, or what would keep it from starting whoever starts it.
-fn check(options: &Options) -> ExitCode {
-    let descriptors = raise_descriptor_limit();
-    let user = || options.user.as_ref().map(User::look_up).transpose();
-    match options.check_descriptors(descriptors).map_err(io::Error::other).and_then(|()| user()) {
-        Ok(_) => print(&options::report(options, descriptors)),
-        Err(error) => {
-            complain(&error.to_string());
-            ExitCode::from(USAGE)
-        }
-    }
+fn check(options: &Options) -> io::Result<String> {
+    let report = options::report(options, raise_descriptor_limit()).map_err(io::Error::other)?;
+    options.user.as_ref().map(User::look_up).transpose()?;
+    Ok(report)
 }
 
 fn print(text: &str) -> ExitCode {
@@ -50,31 +45,26 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// One line on standard error, whatever the log level.
-fn complain(line: &str) {
-    let _ = writeln!(io::stderr(), "hallway: {line}");
+/// Ends with one line on standard error, whatever the log level.
+fn fail(status: ExitCode, why: impl Display) -> ExitCode {
+    let _ = writeln!(io::stderr(), "hallway: {why}");
+    status
 }
 
 fn serve(options: &Options) -> ExitCode {
     logger::start(options.log);
-    match open(options) {
-        Ok(mut reactor) => {
-            let status = run(&mut reactor);
-            logger::flush();
-            status
-        }
-        Err(error) => {
-            complain(&error.to_string());
-            ExitCode::FAILURE
-        }
-    }
+    let status = match open(options) {
+        Ok(mut reactor) => run(&mut reactor),
+        Err(error) => fail(ExitCode::FAILURE, error),
+    };
+    logger::flush();
+    status
 }
 
 /// Everything that can fail before the first connection.
 fn open(options: &Options) -> io::Result<Reactor<Chat>> {
     let descriptors = raise_descriptor_limit();
-    options.check_descriptors(descriptors).map_err(io::Error::other)?;
-    let (limits, beyond) = options.limits_within(descriptors);
+    let (limits, beyond) = options.limits_within(descriptors).map_err(io::Error::other)?;
     let peers_max = limits.peers_max;
     if let Some(asked) = beyond {
         log::warn!(
@@ -90,7 +80,9 @@ fn open(options: &Options) -> io::Result<Reactor<Chat>> {
     let server = Server::with(Setup {
         limits,
         origins: options.origins.clone(),
-        epoch: epoch(),
+        // A number that no other run of this program has. The clock will not do: on a board without
+        // a battery every run starts in 1970. The standard library seeds its hashes from the system.
+        epoch: RandomState::new().hash_one(()),
         resident_memory: Some(resident_bytes),
         ..Setup::default()
     });
@@ -119,12 +111,6 @@ fn drop_privileges(options: &Options, listeners: &Listeners) -> io::Result<()> {
     Ok(())
 }
 
-/// A number that no other run of this program has. The clock will not do: on a board without a
-/// battery every run starts in 1970. The standard library seeds its hashes from the system.
-fn epoch() -> u64 {
-    RandomState::new().hash_one(())
-}
-
 fn run(reactor: &mut Reactor<Chat>) -> ExitCode {
     let ended = reactor.run();
     let server = reactor.connections();
@@ -140,9 +126,6 @@ fn run(reactor: &mut Reactor<Chat>) -> ExitCode {
     match ended {
         Ok(Ended::Drained) => ExitCode::SUCCESS,
         Ok(Ended::Forced) => ExitCode::FAILURE,
-        Err(error) => {
-            complain(&format!("the poll failed: {error}"));
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(ExitCode::FAILURE, format!("the poll failed: {error}")),
     }
 }

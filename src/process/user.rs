@@ -38,7 +38,7 @@ impl FromStr for User {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let Some((uid, gid)) = text.split_once(':') else { return Ok(Self::Name(text.to_owned())) };
         let identity = Identity::of(uid, gid).ok_or("expected NAME or UID:GID, like 999:999")?;
-        identity.check().map(|()| Self::Ids(identity))
+        identity.check().map(Self::Ids)
     }
 }
 
@@ -66,7 +66,7 @@ impl User {
             .map_err(|error| say(&format!("cannot read {PASSWD}: {error}; use UID:GID instead")))?;
         let identity = find(&String::from_utf8_lossy(&passwd), name)
             .ok_or_else(|| say("not in /etc/passwd; create this user, or use UID:GID"))?;
-        identity.check().map(|()| identity).map_err(say)
+        identity.check().map_err(say)
     }
 }
 
@@ -82,30 +82,28 @@ impl Identity {
         if (geteuid(), getegid()) == (uid, gid) {
             return Ok(()); // A supervisor has seen to it.
         }
-        let explain = |error: rustix::io::Errno| {
-            let text = format!(
-                "cannot switch to user {}:{}: {error}; start as root, or without --user",
-                self.uid, self.gid
-            );
-            io::Error::new(io::Error::from(error).kind(), text)
-        };
-        set_thread_groups(&[]).map_err(explain)?;
-        set_thread_res_gid(gid, gid, gid).map_err(explain)?;
-        set_thread_res_uid(uid, uid, uid).map_err(explain)?;
-        match set_thread_uid(Uid::ROOT) {
-            Err(_) => Ok(()),
-            Ok(()) => Err(io::Error::other(
-                "the process could still become root after --user; it does not start",
-            )),
+        let became = set_thread_groups(&[])
+            .and_then(|()| set_thread_res_gid(gid, gid, gid))
+            .and_then(|()| set_thread_res_uid(uid, uid, uid));
+        became.map_err(|error| {
+            let Self { uid, gid } = self;
+            let advice = "start as root, or without --user";
+            let text = format!("cannot switch to user {uid}:{gid}: {error}; {advice}");
+            io::Error::new(error.kind(), text)
+        })?;
+        if set_thread_uid(Uid::ROOT).is_ok() {
+            let text = "the process could still become root after --user; it does not start";
+            return Err(io::Error::other(text));
         }
+        Ok(())
     }
 
     /// Fails for root, who would give up nothing, and for -1, which means "as before".
-    fn check(self) -> Result<(), &'static str> {
+    fn check(self) -> Result<Self, &'static str> {
         match [self.uid, self.gid] {
             ids if ids.contains(&0) => Err("this is root; choose another user"),
             ids if ids.contains(&u32::MAX) => Err("4294967295 is not a valid UID or GID"),
-            _ => Ok(()),
+            _ => Ok(self),
         }
     }
 

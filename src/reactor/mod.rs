@@ -44,6 +44,7 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
+use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
 pub use address::Address;
@@ -57,7 +58,6 @@ use crate::peer::PeerId;
 use crate::process::Supervisor;
 use clock::Clock;
 use socket::Socket;
-use stop::Stops;
 
 /// Events taken from one poll. Excess stays in the kernel until the next one.
 const EVENTS_PER_POLL: usize = 1024;
@@ -90,7 +90,9 @@ pub enum Ended {
 pub struct Reactor<A: Application> {
     poll: Poll,
     listeners: Listeners,
-    stops: Stops,
+    signals: Option<Signals>,
+    /// Made when it is first asked for, because it takes a descriptor.
+    handle: Option<Handle>,
     supervisor: Supervisor,
     sockets: Slab<Socket>,
     connections: Connections<A>,
@@ -114,7 +116,8 @@ impl<A: Application> Reactor<A> {
         Ok(Self {
             poll,
             listeners,
-            stops: Stops::default(),
+            signals: None,
+            handle: None,
             supervisor: Supervisor::of_environment(),
             sockets: Slab::new(),
             connections,
@@ -133,23 +136,6 @@ impl<A: Application> Reactor<A> {
     /// The connections, to ask how they are.
     pub fn connections(&self) -> &Connections<A> {
         &self.connections
-    }
-
-    /// What stops it from another thread.
-    ///
-    /// # Errors
-    /// What the system refused: it takes a descriptor.
-    pub fn handle(&mut self) -> io::Result<Handle> {
-        self.stops.handle(self.poll.registry(), STOP)
-    }
-
-    /// Takes over SIGTERM and SIGINT, which stop it as [`Handle::stop`] does, and SIGHUP, which is
-    /// logged. Without this call the program's signals are its own.
-    ///
-    /// # Errors
-    /// What the system refused.
-    pub fn take_signals(&mut self) -> io::Result<()> {
-        self.stops.take_signals(self.poll.registry(), STOP)
     }
 
     /// Serves until it is stopped, and tells the supervisor that the environment names, if there
@@ -205,15 +191,6 @@ impl<A: Application> Reactor<A> {
         Some(Duration::from_millis(first.saturating_sub(now_ms)))
     }
 
-    /// Reads who was put off before this iteration. Who is put off again waits for the next one.
-    fn read_backlog(&mut self, now: Now) {
-        for _ in 0..self.backlog.len() {
-            if let Some(id) = self.backlog.pop_front() {
-                self.read_queued(id, now);
-            }
-        }
-    }
-
     fn handle_events(&mut self, events: &Events, now: Now) {
         for event in events {
             let Token(token) = event.token();
@@ -231,16 +208,6 @@ impl<A: Application> Reactor<A> {
                 }
             }
         }
-    }
-
-    fn handle_stops(&mut self, now: Now) {
-        let asked = self.stops.asked();
-        if self.stops_asked == 0 && asked > 0 {
-            log::info!("draining peers={}", self.connections.peers().len());
-            self.supervisor.stopping();
-            self.connections.drain(now);
-        }
-        self.stops_asked += asked;
     }
 
     fn handle_outputs(&mut self, now: Now) {

@@ -51,12 +51,17 @@ impl<A: Application> Reactor<A> {
         }
     }
 
-    /// Reads a peer whose turn in the backlog has come. It was not read when the poll reported
-    /// it, so there may be no later report of anything up to the end of the stream.
-    pub(super) fn read_queued(&mut self, id: PeerId, now: Now) {
-        if let Some(socket) = find(&mut self.sockets, id) {
-            socket.is_queued = false;
-            self.read(id, true, now);
+    /// Reads who was put off before this iteration. Who is put off again waits for the next one.
+    pub(super) fn read_backlog(&mut self, now: Now) {
+        for _ in 0..self.backlog.len() {
+            if let Some(id) = self.backlog.pop_front()
+                && let Some(socket) = find(&mut self.sockets, id)
+            {
+                socket.is_queued = false;
+                // It was not read when the poll reported it, so there may be no later report of
+                // anything up to the end of the stream.
+                self.read(id, true, now);
+            }
         }
     }
 
