@@ -10,9 +10,7 @@ use std::process::ExitCode;
 use hallway::chat::{Chat, Server, Setup};
 use hallway::conn::Ending;
 use hallway::options::{self, Action, Options};
-use hallway::process::{
-    User, forgo_privileges, is_root, logger, raise_descriptor_limit, resident_bytes,
-};
+use hallway::process::{User, drop_privileges, logger, raise_descriptor_limit, resident_bytes};
 use hallway::reactor::{Ended, Listeners, Reactor};
 
 /// The exit status of a wrong command line, as in sysexits and most shells.
@@ -76,7 +74,8 @@ fn open(options: &Options) -> io::Result<Reactor<Chat>> {
         Some(passed) => passed,
         None => Listeners::bind(&options.listen)?,
     };
-    drop_privileges(options, &listeners)?;
+    // Ports below 1024 are bound by now, so root is needed no more.
+    drop_privileges(options.user.as_ref(), |user| listeners.give_to(user))?;
     let server = Server::with(Setup {
         limits,
         origins: options.origins.clone(),
@@ -95,20 +94,6 @@ fn open(options: &Options) -> io::Result<Reactor<Chat>> {
         log::info!("listening addr={address} max_peers={peers_max}{passed}");
     }
     Ok(reactor)
-}
-
-/// Ports below 1024 are bound by now, so root is needed no more.
-fn drop_privileges(options: &Options, listeners: &Listeners) -> io::Result<()> {
-    forgo_privileges();
-    if let Some(user) = &options.user {
-        let identity = user.look_up()?;
-        listeners.give_to(identity)?;
-        identity.assume()?;
-        log::info!("became user={user} uid={} gid={}", identity.uid, identity.gid);
-    } else if is_root() {
-        log::warn!("running as root remedy=\"--user NAME, or UID:GID\"");
-    }
-    Ok(())
 }
 
 fn run(reactor: &mut Reactor<Chat>) -> ExitCode {

@@ -147,13 +147,12 @@ fn find(name: &str) -> Result<&'static Setting, String> {
     if let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) {
         return Ok(setting);
     }
-    let similarity = |known: &&str| strsim::jaro_winkler(known, name);
-    let known = SETTINGS.iter().map(|setting| setting.name);
-    let nearest = known
-        .chain(FLAGS.iter().map(|flag| flag.name))
-        .max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-    Err(match nearest.filter(|known| similarity(known) >= SIMILARITY_MIN) {
-        Some(known) => format!("unknown option --{name}; did you mean --{known}?"),
+    let known =
+        SETTINGS.iter().map(|setting| setting.name).chain(FLAGS.iter().map(|flag| flag.name));
+    let similar = known.map(|known| (strsim::jaro_winkler(known, name), known));
+    let nearest = similar.max_by(|(one, _), (other, _)| one.total_cmp(other));
+    Err(match nearest.filter(|(similarity, _)| *similarity >= SIMILARITY_MIN) {
+        Some((_, known)) => format!("unknown option --{name}; did you mean --{known}?"),
         None => format!("unknown option --{name}; see hallway --help"),
     })
 }

@@ -12,4 +12,4 @@ mod user;
 pub use confine::confine;
 pub use resources::{raise_descriptor_limit, resident_bytes};
 pub(crate) use supervisor::Supervisor;
-pub use user::{Identity, User, forgo_privileges, is_root};
+pub use user::{Identity, User, drop_privileges};

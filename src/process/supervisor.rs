@@ -44,16 +44,6 @@ impl Supervisor {
         Self { socket, every_ms, due_ms: 0 }
     }
 
-    /// The server serves.
-    pub(crate) fn ready(&self) {
-        self.tell("READY=1\nSTATUS=Serving");
-    }
-
-    /// The server says goodbye.
-    pub(crate) fn stopping(&self) {
-        self.tell("STOPPING=1\nSTATUS=Saying goodbye");
-    }
-
     /// When [`Supervisor::handle_timeout`] must be called next; `None` for never.
     pub(crate) fn poll_timeout(&self) -> Option<u64> {
         self.every_ms.map(|_| self.due_ms)
@@ -66,7 +56,8 @@ impl Supervisor {
         self.tell(&format!("WATCHDOG=1\nSTATUS={}", status()));
     }
 
-    fn tell(&self, state: &str) {
+    /// Tells it a state, in lines of `KEY=value`.
+    pub(crate) fn tell(&self, state: &str) {
         if let Some(socket) = &self.socket {
             // A supervisor that takes nothing now must not hold the chat up.
             let _ = socket.send(state.as_bytes());

@@ -32,6 +32,31 @@ pub struct Identity {
     pub gid: u32,
 }
 
+/// Gives up what the process needs no more once it listens: root's rights for those of `user`, who
+/// is first given the files of the server's with `give_files`.
+///
+/// # Errors
+/// Who cannot be looked up or become; a sentence with what to do.
+pub fn drop_privileges(
+    user: Option<&User>,
+    give_files: impl FnOnce(Identity) -> io::Result<()>,
+) -> io::Result<()> {
+    // No program that the process could start gets more rights than it has. Old kernels do not
+    // know how.
+    if let Err(error) = set_no_new_privs(true) {
+        log::info!("cannot set no_new_privs error={:?}", error.to_string());
+    }
+    if let Some(user) = user {
+        let identity = user.look_up()?;
+        give_files(identity)?;
+        identity.assume()?;
+        log::info!("became user={user} uid={} gid={}", identity.uid, identity.gid);
+    } else if geteuid().is_root() {
+        log::warn!("running as root remedy=\"--user NAME, or UID:GID\"");
+    }
+    Ok(())
+}
+
 impl FromStr for User {
     type Err = &'static str;
 
@@ -71,13 +96,9 @@ impl User {
 }
 
 impl Identity {
-    /// Becomes this user, without any other group, for good.
-    ///
-    /// The system calls change the calling thread alone; the process has no other.
-    ///
-    /// # Errors
-    /// Who is not root can become nobody else; a sentence with what to do.
-    pub fn assume(self) -> io::Result<()> {
+    /// Becomes this user, without any other group, for good. The system calls change the calling
+    /// thread alone; the process has no other.
+    fn assume(self) -> io::Result<()> {
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
         if (geteuid(), getegid()) == (uid, gid) {
             return Ok(()); // A supervisor has seen to it.
@@ -120,19 +141,6 @@ fn find(passwd: &str, name: &str) -> Option<Identity> {
         let (uid, gid) = (fields.nth(1)?, fields.next()?);
         Identity::of(uid, gid).filter(|_| is_it)
     })
-}
-
-/// Whether the process may do what root may.
-pub fn is_root() -> bool {
-    geteuid().is_root()
-}
-
-/// Sees to it that no program the process could start gets more rights than it has
-/// (PR_SET_NO_NEW_PRIVS). Old kernels do not know how.
-pub fn forgo_privileges() {
-    if let Err(error) = set_no_new_privs(true) {
-        log::info!("cannot set no_new_privs error={:?}", error.to_string());
-    }
 }
 
 #[cfg(test)]

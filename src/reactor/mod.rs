@@ -29,7 +29,6 @@
 //! socket whose input was not taken whole is left alone, whatever the poll reports of it, until
 //! [`Output::Read`] puts it on the backlog; from there it is read to its end.
 
-mod accept;
 mod address;
 mod clock;
 mod listener;
@@ -145,7 +144,7 @@ impl<A: Application> Reactor<A> {
     /// A poll that fails; nothing that a peer does can make it.
     pub fn run(&mut self) -> io::Result<Ended> {
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
-        self.supervisor.ready();
+        self.supervisor.tell("READY=1\nSTATUS=Serving");
         loop {
             let now = self.poll(&mut events)?;
             self.read_backlog(now);
@@ -168,10 +167,10 @@ impl<A: Application> Reactor<A> {
     /// Sleeps until something happens; what time it is then.
     fn poll(&mut self, events: &mut Events) -> io::Result<Now> {
         let sleep_max = self.poll_timeout();
-        match self.poll.poll(events, sleep_max) {
-            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-            Err(_) => events.clear(),
-            Ok(()) => {}
+        if let Err(error) = self.poll.poll(events, sleep_max)
+            && error.kind() != ErrorKind::Interrupted
+        {
+            return Err(error);
         }
         Ok(self.clock.now(sleep_max))
     }
@@ -225,23 +224,6 @@ impl<A: Application> Reactor<A> {
                 Output::ShutDown(id) => self.shut_down(id, now),
                 Output::Close(id) => self.close(id),
             }
-        }
-    }
-
-    /// Drops the sockets of all who are gone, even where outputs have used up their budget.
-    fn close_ended(&mut self) {
-        while let Some(id) = self.connections.poll_close() {
-            self.close(id);
-        }
-    }
-
-    /// Drops a socket, and with it its registration.
-    fn close(&mut self, id: PeerId) {
-        let socket = self.sockets.remove(id.slot());
-        assert_eq!(socket.id, id, "a slot is one peer's until it is closed");
-        self.listeners.resume();
-        if self.sockets.is_empty() {
-            self.sockets.shrink_to_fit();
         }
     }
 }

@@ -69,9 +69,9 @@ impl<A: Application> Reactor<A> {
         }
         if self.stops_asked == 0 && asked > 0 {
             log::info!("draining peers={}", self.connections.peers().len());
-            self.supervisor.stopping();
+            self.supervisor.tell("STOPPING=1\nSTATUS=Saying goodbye");
             self.connections.drain(now);
         }
-        self.stops_asked += asked;
+        self.stops_asked = self.stops_asked.saturating_add(asked);
     }
 }
