@@ -123,6 +123,7 @@ struct Flood(BTreeMap<Place, Kind>);
 /// The lines of one place in the code: a bucket that holds a burst of them.
 struct Kind {
     level: Level,
+    lines: &'static Lines,
     /// The words that the lines begin with, before the first `key=`.
     event: String,
     /// When the bucket is full again.
@@ -135,11 +136,12 @@ impl Flood {
     fn admits(&mut self, place: Place, level: Level, text: &str, now_ms: i64) -> bool {
         let kind = self.0.entry(place).or_insert_with(|| Kind {
             level,
+            lines: if level >= Level::Debug { &DEBUG_LINES } else { &LINES },
             event: event(text).to_owned(),
             full_at_ms: now_ms,
             held_back: 0,
         });
-        let &Lines { burst, every_ms } = kind.lines();
+        let &Lines { burst, every_ms } = kind.lines;
         // A clock that was put back must not hold lines back for longer than a full bucket does.
         kind.full_at_ms = kind.full_at_ms.clamp(now_ms, now_ms + burst * every_ms);
         let has_room = kind.has_room(now_ms);
@@ -161,12 +163,8 @@ impl Flood {
 }
 
 impl Kind {
-    fn lines(&self) -> &'static Lines {
-        if self.level >= Level::Debug { &DEBUG_LINES } else { &LINES }
-    }
-
     fn has_room(&self, now_ms: i64) -> bool {
-        let &Lines { burst, every_ms } = self.lines();
+        let &Lines { burst, every_ms } = self.lines;
         self.full_at_ms.saturating_sub(now_ms) <= (burst - 1) * every_ms
     }
 }

@@ -26,10 +26,8 @@ pub enum User {
 /// A user and its group; not root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The user's number.
-    pub uid: u32,
-    /// Its group's number.
-    pub gid: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 /// Gives up what the process needs no more once it listens: root's rights for those of `user`, who

@@ -39,10 +39,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Binds an address, with a backlog for a storm of reconnects.
-    ///
-    /// # Errors
-    /// A sentence with what to do.
+    /// Binds an address. An error is a sentence with what to do, here and below.
     pub(super) fn bind(address: &Address) -> io::Result<Self> {
         let bound = match address {
             Address::Tcp(address) => TcpListener::bind(address).and_then(Self::tcp),
@@ -53,9 +50,6 @@ impl Listener {
     }
 
     /// Takes the sockets that a supervisor has passed (sd_listen_fds(3)).
-    ///
-    /// # Errors
-    /// A socket from which no connection can be accepted, in a sentence with what to do.
     pub(super) fn take_passed() -> io::Result<Vec<Self>> {
         let names = std::env::var(NAMES_VARIABLE).unwrap_or_default();
         let mut passed = ListenFd::from_env();

@@ -39,7 +39,7 @@ pub struct Listeners {
     /// A descriptor in reserve.
     spare: Option<OwnedFd>,
     /// Accepting pauses until then, in milliseconds of the monotonic clock.
-    paused_until_ms: Option<u64>,
+    pub(super) paused_until_ms: Option<u64>,
 }
 
 impl Listeners {
@@ -99,11 +99,6 @@ impl Listeners {
             log::info!("accepting again");
         }
         self.take_spare();
-    }
-
-    /// When accepting ends its pause.
-    pub(super) fn poll_timeout(&self) -> Option<u64> {
-        self.paused_until_ms
     }
 
     /// The first listener that may have connections to take in now.

@@ -183,7 +183,7 @@ impl<A: Application> Reactor<A> {
         }
         let deadlines = [
             self.connections.poll_timeout(),
-            self.listeners.poll_timeout(),
+            self.listeners.paused_until_ms,
             self.supervisor.poll_timeout(),
         ];
         let first = deadlines.into_iter().flatten().min()?;
