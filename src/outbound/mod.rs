@@ -522,9 +522,6 @@ impl Outbound {
             pass.left = pass.left.min(channel.readers.len());
         }
         let moved = channel.readers.get(index).copied();
-        if channel.readers.is_empty() {
-            channel.readers = Vec::new();
-        }
         if let Some(moved) = moved.and_then(|moved| self.readers.get_mut(moved)) {
             moved.index = narrow(index);
         }

@@ -172,7 +172,7 @@ impl Extra {
 
     /// Whether nothing is in it.
     pub(super) fn is_empty(&self) -> bool {
-        self.until.is_none() && !self.is_deferred && self.is_written()
+        self.until.is_none() && self.is_written()
     }
 
     /// Whether nothing of it waits to be written.
