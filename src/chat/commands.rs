@@ -23,7 +23,7 @@ impl Chat {
         match peers.draw(id, now) {
             Verdict::Within => {}
             Verdict::Over => {
-                let rate = peers.limits().rate_per_second;
+                let rate = peers.limits.rate_per_second;
                 let why = format!("too fast: the limit is {rate} messages a second");
                 self.reject(&mut peers.outbound, id, version, "tooFast", &why, text);
                 return Ok(());
@@ -32,7 +32,7 @@ impl Chat {
                 return Err(Dismissal::new(CloseCode::Policy, "too fast for too long"));
             }
         }
-        match envelope::parse(text, version, peers.limits()) {
+        match envelope::parse(text, version, &peers.limits) {
             Ok(Command::Text { text, reference }) => {
                 let draft = Draft { author: member.name.clone(), text: &text };
                 let source = match &reference {

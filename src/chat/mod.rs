@@ -18,13 +18,12 @@ pub use metrics::ResidentMemory;
 pub use origin::Origins;
 
 use crate::conn::{Answer, Application, Caller, Connections, Dismissal, Ending, Message, Peers};
-use crate::http::Request;
+use crate::http::{Request, Response};
 use crate::limits::Limits;
 use crate::outbound::{ChannelKey, Outbound, Owner, Thresholds};
 use crate::peer::PeerId;
 use crate::rooms::Rooms;
 use crate::ws::frame::CloseCode;
-use metrics::Metrics;
 use pages::Pages;
 
 /// The chat server, but for its sockets and its clock.
@@ -54,7 +53,8 @@ impl Server {
             origins: setup.origins,
             rooms: Rooms::new(Rc::clone(&limits), setup.epoch),
             pages: Pages::default(),
-            metrics: Metrics::new(setup.resident_memory),
+            resident_memory: setup.resident_memory,
+            metrics: None,
             counters: Counters::default(),
         };
         Self::new(limits, setup.thresholds, chat)
@@ -94,7 +94,9 @@ pub struct Chat {
     /// All rooms.
     pub rooms: Rooms,
     pages: Pages,
-    metrics: Metrics,
+    resident_memory: ResidentMemory,
+    /// The latest answer, and when it was made: it costs a look at every reader that lags.
+    metrics: Option<(u64, Response)>,
     counters: Counters,
 }
 

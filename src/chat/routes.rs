@@ -74,7 +74,7 @@ impl Chat {
         caller: &mut Caller<'_>,
         _: &Request<'_>,
     ) -> Result<Answer, Response> {
-        Ok(Answer::Response(self.metrics_response(caller.peers, caller.now)))
+        Ok(Answer::Response(self.metrics(caller.peers, caller.now)))
     }
 
     fn answer_page(

@@ -12,7 +12,6 @@ mod application;
 mod counters;
 mod deadlines;
 mod ending;
-mod histogram;
 mod peer;
 mod peers;
 mod pending;
@@ -24,9 +23,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 pub use application::{Answer, Application, Caller, Dismissal, Message};
-pub use counters::{Counters, Endings, Family, Tally, Values};
+pub use counters::{Counters, Endings, Iterations, Refusals, Tally};
 pub use ending::Ending;
-pub use histogram::Histogram;
 pub use peers::Peers;
 pub use rate::Verdict;
 
@@ -207,7 +205,7 @@ impl<A: Application> Connections<A> {
 
     /// An iteration of the loop has taken so long, in microseconds, without the sleep before it.
     pub fn handle_iteration_took(&mut self, us: u64) {
-        self.peers.iterations.observe(us);
+        self.peers.counters.iterations.count(us);
     }
 
     /// Begins the end: nobody comes any more, and Close 1001 to all after what was said to them.

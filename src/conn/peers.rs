@@ -6,7 +6,6 @@ use std::rc::Rc;
 use super::addresses::Addresses;
 use super::counters::Counters;
 use super::ending::Ending;
-use super::histogram::Histogram;
 use super::peer::{Open, Peer, Phase};
 use super::pending::Pending;
 use super::rate::Verdict;
@@ -22,7 +21,7 @@ use crate::ws::frame::Frame;
 pub struct Peers {
     /// What is to be written to whom.
     pub outbound: Outbound,
-    pub(super) limits: Rc<Limits>,
+    pub(crate) limits: Rc<Limits>,
     pub(super) all: PeerMap<Peer>,
     pub(super) timers: Timers,
     pub(super) pending: Pending,
@@ -30,12 +29,11 @@ pub struct Peers {
     /// Whose sockets are to be dropped.
     pub(super) closes: VecDeque<PeerId>,
     /// How many are WebSockets.
-    pub(super) open: u32,
+    pub(crate) open: u32,
     pub(super) generation: u32,
     pub(super) drained_by_ms: Option<u64>,
     pub(super) ping: Bytes,
-    pub(super) counters: Counters,
-    pub(super) iterations: Histogram,
+    pub(crate) counters: Counters,
 }
 
 impl Peers {
@@ -53,13 +51,7 @@ impl Peers {
             drained_by_ms: None,
             ping: Frame::ping().into_bytes(),
             counters: Counters::default(),
-            iterations: Histogram::default(),
         }
-    }
-
-    /// What the operator has set.
-    pub fn limits(&self) -> &Rc<Limits> {
-        &self.limits
     }
 
     /// Connections, whatever their state.
@@ -70,11 +62,6 @@ impl Peers {
     /// Whether there is no connection.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
-    }
-
-    /// Connections that are WebSockets.
-    pub fn open(&self) -> u32 {
-        self.open
     }
 
     /// Whether the server is about to end.
@@ -90,16 +77,6 @@ impl Peers {
     /// Whether there are as many from the address of a connection as there may be.
     pub fn is_address_full(&self, id: PeerId) -> bool {
         self.addresses.is_full(id)
-    }
-
-    /// What has happened so far.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
-    }
-
-    /// How long iterations of the loop took.
-    pub fn iterations(&self) -> &Histogram {
-        &self.iterations
     }
 
     /// Draws one message from the bucket of a WebSocket.
