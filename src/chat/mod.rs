@@ -4,6 +4,7 @@
 //! ([`admission`]); what a member sends is done in [`commands`].
 
 mod admission;
+mod check;
 mod commands;
 mod counters;
 mod metrics;
@@ -17,7 +18,7 @@ pub use counters::Counters;
 pub use metrics::ResidentMemory;
 pub use origin::Origins;
 
-use crate::conn::{Answer, Application, Caller, Connections, Dismissal, Ending, Message, Peers};
+use crate::conn::{Answer, Application, Caller, Connections, Dismissal, Message, Peers};
 use crate::http::{Request, Response};
 use crate::limits::Limits;
 use crate::outbound::{ChannelKey, Outbound, Owner, Thresholds};
@@ -74,16 +75,6 @@ impl Server {
     /// What has been said so far.
     pub fn chat_counters(&self) -> &Counters {
         &self.application().counters
-    }
-
-    /// Panics where the parts do not agree. Work: everything; for tests.
-    pub fn check(&self) {
-        self.check_invariants();
-        self.application().rooms.check_invariants(&self.peers().outbound);
-        let Counters { messages, typing, rejected, .. } = self.chat_counters();
-        let answered = messages + typing + rejected.sum();
-        let over_rate = self.counters().exited.of(Ending::OverRate);
-        assert_eq!(self.counters().texts, answered + over_rate, "each text has one outcome");
     }
 }
 

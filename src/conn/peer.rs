@@ -2,7 +2,6 @@
 
 use super::ending::Ending;
 use super::rate::Bucket;
-use super::timers::Deadline;
 use crate::http::{Response, head_len};
 use crate::limits::REQUEST_BYTES_MAX;
 use crate::ws::frame::Decoder;
@@ -13,7 +12,8 @@ pub(super) struct Peer {
     pub(super) phase: Phase,
     /// When it was last heard of.
     pub(super) heard_ms: u64,
-    pub(super) deadline: Deadline,
+    /// When it must be looked at next.
+    pub(super) deadline_ms: u64,
 }
 
 impl Peer {
