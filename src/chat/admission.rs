@@ -12,12 +12,6 @@ use crate::limits::{ROOM_CHARS_MAX, USERNAME_CHARS_MAX};
 use crate::rooms::{Entrance, LOBBY, Resume};
 use crate::ws::{self, Handshake};
 
-/// What admission gives: where somebody may speak, and under which name.
-struct Grant {
-    room: String,
-    author: Rc<str>,
-}
-
 /// The parameters of `/chat`, percent-decoded, the first of each name; empty where absent.
 fn parameters<'r>(request: &Request<'r>) -> [Cow<'r, str>; 4] {
     let mut found = [const { None }; 4];
@@ -44,36 +38,36 @@ impl Chat {
         handshake: &Handshake<'_>,
     ) -> Answered {
         let [room, username, since, epoch] = parameters(request);
+        let room = room_of(&room);
         self.check_origin(handshake)?;
-        let Grant { room, author } = self.admit(caller, &room, &username)?;
+        self.admit(caller, &room)?;
         let (outbound, id) = (&mut caller.peers.outbound, caller.id);
         if let Some(gate) = self.rooms.gate_of(&room, outbound) {
             return Ok(Answer::Wait(gate));
         }
+        let name = name::clean(&username, USERNAME_CHARS_MAX);
+        let username: Rc<str> = name.unwrap_or_else(|| name::anonymous(caller.now)).into();
         let version = Version::choose(ws::offered(request));
-        log::debug!("joined peer={id} room={room:?} username={author:?}");
+        log::debug!("joined peer={id} room={room:?} username={username:?}");
         let mut first = ws::switching_protocols(&handshake.accept, version.subprotocol());
         let resume = (!since.is_empty()).then_some(Resume { since: &since, epoch: &epoch });
-        let entrance = Entrance { room: &room, username: author, version, resume };
+        let entrance = Entrance { room: &room, username, version, resume };
         self.rooms.join(outbound, id, entrance, &mut first);
         Ok(Answer::Upgrade(first))
     }
 
-    /// Whether a peer may join, by the names that it asks for.
-    fn admit(&mut self, caller: &Caller, room: &str, username: &str) -> Result<Grant, Response> {
+    /// Whether a peer may join this room.
+    fn admit(&mut self, caller: &Caller<'_>, room: &str) -> Result<(), Response> {
         let peers = &caller.peers;
         self.counters.full += u64::from(peers.is_full() && !peers.is_draining());
         check_peer(caller)?;
-        let room = room_of(room);
         // From here on only what is granted changes anything: making a place can cost another
         // room its history.
-        if !self.rooms.make_place(&room, &peers.outbound) {
+        if !self.rooms.make_place(room, &peers.outbound) {
             self.counters.no_room += 1;
             return Err(no_room());
         }
-        let name = name::clean(username, USERNAME_CHARS_MAX);
-        let author = name.unwrap_or_else(|| name::anonymous(caller.now)).into();
-        Ok(Grant { room, author })
+        Ok(())
     }
 
     /// What an upgrade would be refused with, or else that one must ask for it. Browsers do not
@@ -94,10 +88,8 @@ impl Chat {
             return Ok(());
         }
         let origin = origin.unwrap_or_default();
-        log::warn!(
-            "refused origin={origin:?} host={host:?} remedy=\"--origin {}\"",
-            origin.escape_debug()
-        );
+        let escaped = origin.escape_debug();
+        log::warn!("refused origin={origin:?} host={host:?} remedy=\"--origin {escaped}\"");
         let sentence =
             "pages of this origin may not connect; the operator can allow them with --origin";
         Err(Response::text(403, sentence).with("Hallway-Code", "origin"))

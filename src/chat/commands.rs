@@ -14,8 +14,7 @@ impl Chat {
         caller: &mut Caller<'_>,
         text: &str,
     ) -> Result<(), Dismissal> {
-        let Caller { peers, id, now } = caller;
-        let (id, now) = (*id, *now);
+        let (peers, id, now) = (&mut *caller.peers, caller.id, caller.now);
         let Some(member) = self.rooms.member(id) else { return Ok(()) };
         let (version, room) = (member.version, member.room);
         let command = match peers.draw(id, now) {
@@ -35,10 +34,8 @@ impl Chat {
         match command {
             Ok(Command::Text { text, reference }) => {
                 let draft = Draft { author: member.name.clone(), text: &text };
-                let source = match &reference {
-                    Some(reference) => Source::Member(id, reference),
-                    None => Source::Elsewhere,
-                };
+                let source = reference.as_deref();
+                let source = source.map_or(Source::Elsewhere, |its| Source::Member(id, its));
                 self.rooms.propose(outbound, room, draft, source, now);
                 self.counters.messages += 1;
             }
@@ -47,10 +44,8 @@ impl Chat {
                 self.counters.typing += 1;
             }
             Err((code, why)) => {
-                let reference = match version {
-                    Version::V1 => None,
-                    Version::V2 => envelope::reference(text),
-                };
+                let is_v2 = version == Version::V2;
+                let reference = is_v2.then(|| envelope::reference(text)).flatten();
                 let why = &why[..why.floor_char_boundary(ERROR_BYTES_MAX)];
                 let rejection = Rejection { code, text: why, reference: reference.as_deref() };
                 self.rooms.reject(outbound, id, rejection);

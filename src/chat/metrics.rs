@@ -111,8 +111,10 @@ impl Text {
         );
     }
 
-    /// In seconds, as Prometheus has histograms.
+    /// As Prometheus has histograms: in seconds.
     fn iterations(&mut self, iterations: &conn::Iterations) {
+        // Whole numbers, so that the code of floating point stays out.
+        let seconds = |us: u64| format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
         let name = "hallway_iteration_seconds";
         self.head(name, "histogram", "Iterations of the loop, without their sleep.");
         for (bound_us, within) in ITERATION_US_BUCKETS.into_iter().zip(iterations.within) {
@@ -152,11 +154,6 @@ impl Text {
     fn head(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
-}
-
-/// Microseconds as seconds: whole numbers, so that the code of floating point stays out.
-fn seconds(us: u64) -> String {
-    format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
 }
 
 #[cfg(test)]

@@ -9,28 +9,20 @@ use super::{Connections, Counters, Ending, Peers};
 impl<A> Connections<A> {
     /// Panics where the parts do not agree. Work: everything; for tests.
     pub fn check_invariants(&self) {
-        self.peers.check_invariants();
-    }
-}
-
-impl Peers {
-    fn check_invariants(&self) {
-        self.outbound.check_invariants();
-        let open = self.all.iter().filter(|(_, peer)| peer.is_open()).count();
-        assert_eq!(open, self.open as usize, "WebSockets are counted");
-        let timed = self.all.iter().filter(|(_, peer)| peer.deadline_ms != NEVER);
+        let Peers { all, deadlines, pending, counters, .. } = &self.peers;
+        self.peers.outbound.check_invariants();
+        let open = all.iter().filter(|(_, peer)| peer.is_open()).count();
+        assert_eq!(open, self.peers.open as usize, "WebSockets are counted");
+        let timed = all.iter().filter(|(_, peer)| peer.deadline_ms != NEVER);
         let timed: BTreeSet<_> = timed.map(|(id, peer)| (peer.deadline_ms, id)).collect();
-        assert_eq!(timed, self.deadlines, "every deadline has its peer");
-        assert!(self.pending.len() <= self.all.len() - open, "a WebSocket is not pending");
-        self.check_counters();
-    }
+        assert_eq!(timed, *deadlines, "every deadline has its peer");
+        assert!(pending.len() <= all.len() - open, "a WebSocket is not pending");
 
-    fn check_counters(&self) {
-        let Counters { accepted, closed, joined, exited, served, refused, .. } = self.counters;
-        assert_eq!(accepted, closed.sum() + self.all.len() as u64, "all are here or gone");
-        assert_eq!(joined, exited.sum() + u64::from(self.open), "all are here or have left");
+        let &Counters { accepted, closed, joined, exited, served, refused, .. } = counters;
+        assert_eq!(accepted, closed.sum() + all.len() as u64, "all are here or gone");
+        assert_eq!(joined, exited.sum() + open as u64, "all are here or have left");
         let mut ended = closed;
-        for (_, peer) in self.all.iter() {
+        for (_, peer) in all.iter() {
             if let Phase::Closing(ending) = peer.phase {
                 ended.count(ending);
             }

@@ -117,7 +117,7 @@ impl<A: Application> Connections<A> {
         let (phase, deadline_ms) = (Phase::Request(Vec::new()), now.mono_ms + REQUEST_MS_MAX);
         peers.all.insert(id, Peer { phase, heard_ms: now.mono_ms, deadline_ms });
         peers.deadlines.insert((deadline_ms, id));
-        peers.pending.insert(id.generation(), (id, now.mono_ms));
+        peers.pending.insert(id.generation(), (id, now.mono_ms + PENDING_MS_MIN));
         peers.addresses.insert(id, ip);
         peers.outbound.open(id);
         peers.counters.accepted += 1;
@@ -158,8 +158,8 @@ impl<A: Application> Connections<A> {
     /// The peer will send nothing more. It is gone, unless an answer is still being written to it:
     /// half-closed is a good way to ask for a page.
     pub fn handle_eof(&mut self, id: PeerId, now: Now) {
-        let phase = self.peers.all.get(id).map(|peer| &peer.phase);
-        let is_closing = matches!(phase, Some(Phase::Closing(_)));
+        let peer = self.peers.all.get(id);
+        let is_closing = matches!(peer, Some(Peer { phase: Phase::Closing(_), .. }));
         if !is_closing || self.peers.outbound.is_finished(id) {
             self.handle_closed(id, now);
         }
@@ -379,15 +379,15 @@ impl<A: Application> Connections<A> {
     ///
     /// A request that is dripped, or an answer that is not read, keeps a slot until its deadline.
     /// Where descriptors are few, a handful of such connections could keep everybody else out; so
-    /// once all slots are taken, the oldest of them is evicted after [`PENDING_MS_MIN`].
+    /// once all slots are taken, the oldest of them is evicted, [`PENDING_MS_MIN`] after it came.
     fn has_slot(&mut self, now: Now) -> bool {
         let peers = &mut self.peers;
         if peers.all.len() < (peers.limits.peers_max + REFUSALS_MAX) as usize {
             return true;
         }
-        let oldest = peers.pending.first_key_value().map(|(_, &oldest)| oldest);
-        let is_over = |since_ms| now.mono_ms.saturating_sub(since_ms) >= PENDING_MS_MIN;
-        let Some((id, _)) = oldest.filter(|&(_, since_ms)| is_over(since_ms)) else { return false };
+        let oldest = peers.pending.values().next();
+        let evicted = oldest.filter(|&&(_, from_ms)| from_ms <= now.mono_ms);
+        let Some(&(id, _)) = evicted else { return false };
         log::debug!("dropped peer={id} reason=evicted");
         if let Some(Peer { phase: phase @ Phase::Request(_), .. }) = peers.all.get_mut(id) {
             *phase = Phase::Closing(Ending::Evicted);

@@ -25,8 +25,8 @@ pub struct Peers {
     pub(super) all: PeerMap<Peer>,
     /// When each must be looked at next, in order; nobody of whom it is [`NEVER`].
     pub(super) deadlines: BTreeSet<(u64, PeerId)>,
-    /// Those that are no WebSocket, and since when they are here; by generation, so the oldest
-    /// comes first. A silent WebSocket pays nothing for it.
+    /// Those that are no WebSocket, and from when on they may be evicted; by generation, so the
+    /// oldest comes first. A silent WebSocket pays nothing for it.
     pub(super) pending: BTreeMap<u32, (PeerId, u64)>,
     pub(super) addresses: Addresses,
     /// Whose sockets are to be dropped.
