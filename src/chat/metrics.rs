@@ -3,10 +3,11 @@
 
 use std::fmt::{Display, Write as _};
 
+use super::routes::Answered;
 use super::{Chat, Counters};
 use crate::clock::Now;
-use crate::conn::{self, Peers};
-use crate::http::Response;
+use crate::conn::{self, Answer, Caller, Peers};
+use crate::http::{Request, Response};
 use crate::limits::{ITERATION_US_BUCKETS, METRICS_MS_MIN};
 use crate::outbound::{Depth, Frames};
 
@@ -16,10 +17,11 @@ pub type ResidentMemory = Option<fn() -> Option<u64>>;
 impl Chat {
     /// The answer to whoever asks for the numbers: those of now, or of at most
     /// [`METRICS_MS_MIN`] ago.
-    pub(super) fn metrics(&mut self, peers: &Peers, now: Now) -> Response {
+    pub(super) fn answer_metrics(&mut self, caller: &mut Caller<'_>, _: &Request<'_>) -> Answered {
+        let now = caller.now;
         let latest = self.metrics.take().filter(|(ms, _)| now.mono_ms < ms + METRICS_MS_MIN);
-        let latest = latest.unwrap_or_else(|| (now.mono_ms, self.render(peers, now)));
-        self.metrics.insert(latest).1.clone()
+        let latest = latest.unwrap_or_else(|| (now.mono_ms, self.render(caller.peers, now)));
+        Ok(Answer::Response(self.metrics.insert(latest).1.clone()))
     }
 
     fn render(&self, peers: &Peers, now: Now) -> Response {

@@ -60,10 +60,6 @@ impl Chat {
         }
     }
 
-    fn answer_metrics(&mut self, caller: &mut Caller<'_>, _: &Request<'_>) -> Answered {
-        Ok(Answer::Response(self.metrics(caller.peers, caller.now)))
-    }
-
     fn answer_page(&mut self, _: &mut Caller<'_>, request: &Request<'_>) -> Answered {
         self.pages.answer(request).ok_or_else(not_found)
     }

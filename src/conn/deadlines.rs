@@ -40,7 +40,7 @@ impl<A: Application> Connections<A> {
                 let late = Response::text(408, "the request took too long");
                 self.peers.answer(id, Answer::Response(late), false, now);
             }
-            Phase::Open(_) => {
+            Phase::Open { .. } => {
                 // Where the process was stopped nobody was asked, and what came in is yet to be
                 // read: that time was not the peer's silence.
                 peer.heard_ms += now.mono_ms.saturating_sub(peer.deadline_ms);

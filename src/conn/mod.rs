@@ -140,7 +140,7 @@ impl<A: Application> Connections<A> {
         while !input.is_empty() {
             let must_wait = match self.peers.all.get(id).map(|peer| &peer.phase) {
                 Some(Phase::Request(_)) => self.read_request(id, &mut input, now),
-                Some(Phase::Open(_)) => self.read_message(id, &mut input, now),
+                Some(Phase::Open { .. }) => self.read_message(id, &mut input, now),
                 Some(Phase::Closing(_)) | None => {
                     take(&mut input, usize::MAX);
                     false
@@ -210,7 +210,7 @@ impl<A: Application> Connections<A> {
         let ids: Vec<PeerId> = self.peers.all.iter().map(|(id, _)| id).collect();
         for id in ids {
             match self.peers.all.get(id).map(|peer| &peer.phase) {
-                Some(Phase::Open(_)) => {
+                Some(Phase::Open { .. }) => {
                     let close = Frame::close(CloseCode::Away, "the server is going away");
                     self.exit(id, Ending::GoingAway, Some(close.into_bytes()), now);
                     self.peers.set_deadline(id, by);
@@ -310,8 +310,10 @@ impl<A: Application> Connections<A> {
             return true;
         }
         let Peers { all, limits, .. } = &mut self.peers;
-        let Some(Peer { phase: Phase::Open(open), .. }) = all.get_mut(id) else { return false };
-        let handled = match open.decoder.decode(input, limits) {
+        let Some(Peer { phase: Phase::Open { decoder, .. }, .. }) = all.get_mut(id) else {
+            return false;
+        };
+        let handled = match decoder.decode(input, limits) {
             Ok(Some(event)) => self.handle_event(id, event, now),
             Ok(None) => Ok(()),
             Err(error) => Err(Dismissal::new(error.close_code(), error.to_string())),

@@ -8,13 +8,13 @@ use super::application::Answer;
 use super::counters::Counters;
 use super::deadlines::NEVER;
 use super::ending::Ending;
-use super::peer::{Open, Peer, Phase};
+use super::peer::{Peer, Phase};
 use super::rate::Verdict;
 use crate::clock::Now;
 use crate::limits::{Limits, REQUEST_MS_MAX};
 use crate::outbound::{Bytes, Outbound, Thresholds};
 use crate::peer::{PeerId, PeerMap};
-use crate::ws::frame::Frame;
+use crate::ws::frame::{Decoder, Frame};
 
 /// All connections: the receive side of each, its deadline, and what has been counted.
 #[derive(Debug)]
@@ -85,8 +85,8 @@ impl Peers {
     /// Draws one message from the bucket of a WebSocket.
     pub fn draw(&mut self, id: PeerId, now: Now) -> Verdict {
         match self.all.get_mut(id) {
-            Some(Peer { phase: Phase::Open(open), .. }) => {
-                open.bucket.get_or_insert_default().draw(now.mono_ms, &self.limits)
+            Some(Peer { phase: Phase::Open { bucket, .. }, .. }) => {
+                bucket.get_or_insert_default().draw(now.mono_ms, &self.limits)
             }
             _ => Verdict::Over,
         }
@@ -104,15 +104,14 @@ impl Peers {
             Answer::Upgrade(first) => return self.upgrade(id, first, now),
             Answer::Wait(_) => return,
             Answer::Bytes(bytes) => (bytes, Ending::Served),
+            Answer::Response(response) if response.status < 400 => {
+                (response.to_bytes(is_head).into(), Ending::Served)
+            }
             Answer::Response(response) => {
-                let is_refusal = response.status >= 400;
-                let ending = if is_refusal { Ending::Refused } else { Ending::Served };
-                if is_refusal {
-                    let (status, sentence) = (response.status, response.sentence());
-                    log::debug!("refused peer={id} status={status} reason={sentence:?}");
-                    self.counters.refused.count(status);
-                }
-                (response.to_bytes(is_head).into(), ending)
+                let (status, sentence) = (response.status, response.sentence());
+                log::debug!("refused peer={id} status={status} reason={sentence:?}");
+                self.counters.refused.count(status);
+                (response.to_bytes(is_head).into(), Ending::Refused)
             }
         };
         self.counters.served += u64::from(ending == Ending::Served);
@@ -124,7 +123,7 @@ impl Peers {
     /// Makes a connection a WebSocket, whose first bytes are these.
     fn upgrade(&mut self, id: PeerId, first: Vec<u8>, now: Now) {
         self.outbound.begin(id, first.into());
-        self.set_phase(id, Phase::Open(Open::default()));
+        self.set_phase(id, Phase::Open { decoder: Decoder::default(), bucket: None });
         self.pending.remove(&id.generation());
         self.addresses.count(id);
         self.open += 1;
@@ -142,7 +141,7 @@ impl Peers {
     pub(super) fn forget(&mut self, id: PeerId) {
         self.set_deadline(id, NEVER);
         self.pending.remove(&id.generation());
-        self.addresses.remove(id);
+        self.addresses.of.remove(id);
         self.outbound.close(id);
         self.counters.closed.count(match self.all.remove(id).map(|peer| peer.phase) {
             Some(Phase::Closing(ending)) => ending,
