@@ -56,61 +56,38 @@ struct Text(String);
 impl Text {
     fn connections(&mut self, counters: &conn::Counters) {
         self.counter("accepted", "Connections taken in.", counters.accepted);
-        self.counters(
-            "turned_away",
-            "Connections turned away before their request, by what was wanting.",
-            "want",
-            [("slot", counters.turned_away), ("descriptor", counters.over_fd_limit)],
-        );
+        let help = "Connections turned away before their request, by what was wanting.";
+        let wants = [("slot", counters.turned_away), ("descriptor", counters.over_fd_limit)];
+        self.counters("turned_away", help, "want", wants);
         let closed = counters.closed.iter();
         self.counters("closed", "Connections that are gone, by why.", "reason", closed);
         self.counter("joined", "Connections that became WebSockets.", counters.joined);
         let exited = counters.exited.iter();
         self.counters("exited", "WebSockets that have ended, by why.", "reason", exited);
-        self.counter(
-            "served",
-            "HTTP requests answered with what they asked for, WebSocket handshakes aside.",
-            counters.served,
-        );
+        let help = "HTTP requests answered with what they asked for, WebSocket handshakes aside.";
+        self.counter("served", help, counters.served);
         let refused = counters.refused.iter();
         self.counters("refused", "HTTP requests and handshakes refused.", "status", refused);
         self.counter("received_bytes", "Bytes that came in.", counters.received_bytes);
-        self.counters(
-            "received",
-            "Messages and control frames that came in whole.",
-            "kind",
-            [("text", counters.texts), ("ping", counters.pings), ("pong", counters.pongs)],
-        );
+        let kinds = [("text", counters.texts), ("ping", counters.pings), ("pong", counters.pongs)];
+        self.counters("received", "Messages and control frames that came in whole.", "kind", kinds);
         self.counter("pinged", "Pings sent to silent WebSockets.", counters.pinged);
         self.counter("sent_bytes", "Bytes that went out.", counters.sent_bytes);
     }
 
     fn chat(&mut self, counters: &Counters, frames: Frames) {
-        self.counters(
-            "unavailable",
-            "Handshakes refused, by what there was too much of.",
-            "of",
-            [("members", counters.full), ("rooms", counters.no_room)],
-        );
+        let help = "Handshakes refused, by what there was too much of.";
+        let unavailable = [("members", counters.full), ("rooms", counters.no_room)];
+        self.counters("unavailable", help, "of", unavailable);
         self.counter("messages", "Chat messages said to a room.", counters.messages);
         self.counter("typing", "News that somebody writes.", counters.typing);
-        self.counters(
-            "rejected",
-            "Messages answered with an error to their sender.",
-            "code",
-            counters.rejected.iter(),
-        );
-        self.counter(
-            "frames_sent",
-            "Frames written whole to members' sockets, but for who is typing.",
-            frames.sent,
-        );
-        self.counters(
-            "frames_dropped",
-            "Frames that members were to be sent and were not.",
-            "reason",
-            [("too_slow", frames.too_slow), ("gone", frames.gone)],
-        );
+        let help = "Messages answered with an error to their sender.";
+        self.counters("rejected", help, "code", counters.rejected.iter());
+        let help = "Frames written whole to members' sockets, but for who is typing.";
+        self.counter("frames_sent", help, frames.sent);
+        let help = "Frames that members were to be sent and were not.";
+        let dropped = [("too_slow", frames.too_slow), ("gone", frames.gone)];
+        self.counters("frames_dropped", help, "reason", dropped);
     }
 
     /// As Prometheus has histograms: in seconds.

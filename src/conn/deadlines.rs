@@ -22,12 +22,11 @@ impl Peers {
         }
     }
 
-    /// Looks at a WebSocket again `after_ms` from `from_ms`, or a little later together with
-    /// others.
-    pub(super) fn set_keepalive(&mut self, id: PeerId, from_ms: u64, after_ms: u64) {
+    /// Looks at a WebSocket again at that time, or a little later together with others.
+    pub(super) fn set_keepalive(&mut self, id: PeerId, at_ms: u64) {
         let slice = (self.limits.ping_ms / KEEPALIVE_SLICES).max(1);
-        let at_ms = (from_ms + after_ms).next_multiple_of(slice);
-        self.set_deadline(id, if self.limits.ping_ms > 0 { at_ms } else { NEVER });
+        let is_kept = self.limits.ping_ms > 0;
+        self.set_deadline(id, if is_kept { at_ms.next_multiple_of(slice) } else { NEVER });
     }
 }
 
@@ -65,9 +64,9 @@ impl<A: Application> Connections<A> {
             self.peers.outbound.ping(id, self.peers.ping.clone());
             self.peers.counters.pinged += 1;
             let next_ms = ping_ms.min(silence_ms_max - silent_ms);
-            self.peers.set_keepalive(id, now.mono_ms, next_ms);
+            self.peers.set_keepalive(id, now.mono_ms + next_ms);
         } else {
-            self.peers.set_keepalive(id, heard_ms, ping_ms);
+            self.peers.set_keepalive(id, heard_ms + ping_ms);
         }
     }
 }

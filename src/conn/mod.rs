@@ -96,8 +96,7 @@ impl<A: Application> Connections<A> {
 
     /// Whether the end has come: all have gone, or their time is over.
     pub fn is_drained(&self, now: Now) -> bool {
-        let is_over = |by| self.peers.is_empty() || now.mono_ms >= by;
-        self.peers.drained_by_ms.is_some_and(is_over)
+        self.peers.drained_by_ms.is_some_and(|by| self.peers.is_empty() || now.mono_ms >= by)
     }
 
     // --- what has happened

@@ -84,12 +84,10 @@ impl Peers {
 
     /// Draws one message from the bucket of a WebSocket.
     pub fn draw(&mut self, id: PeerId, now: Now) -> Verdict {
-        match self.all.get_mut(id) {
-            Some(Peer { phase: Phase::Open { bucket, .. }, .. }) => {
-                bucket.get_or_insert_default().draw(now.mono_ms, &self.limits)
-            }
-            _ => Verdict::Over,
-        }
+        let Some(Peer { phase: Phase::Open { bucket, .. }, .. }) = self.all.get_mut(id) else {
+            return Verdict::Over;
+        };
+        bucket.get_or_insert_default().draw(now.mono_ms, &self.limits)
     }
 
     pub(super) fn set_phase(&mut self, id: PeerId, phase: Phase) {
@@ -128,7 +126,7 @@ impl Peers {
         self.addresses.count(id);
         self.open += 1;
         self.counters.joined += 1;
-        self.set_keepalive(id, now.mono_ms, self.limits.ping_ms);
+        self.set_keepalive(id, now.mono_ms + self.limits.ping_ms);
     }
 
     /// Takes nothing more from a connection, which has been told the last.
