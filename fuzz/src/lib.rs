@@ -3,7 +3,6 @@
 //!
 //! Each function panics where the server breaks a promise; README.md says which promises.
 
-mod echo;
 mod envelope;
 mod frame;
 mod input;

@@ -9,11 +9,11 @@ use hallway::peer::PeerId;
 use testkit::Driver;
 use testkit::client::{V2, chat, handshake, masked};
 
-use crate::echo;
 use crate::input::{Input, pieces};
 use crate::server::remembered;
 use crate::stream::{self, CLOSE, Stream};
 use crate::watch::{Remembered, Watch};
+use testkit::echo;
 
 /// Bytes of input beyond which a run says nothing new.
 const INPUT_BYTES_MAX: usize = 2 * 1024;

@@ -59,6 +59,12 @@ impl<A: Application> Watch<A> {
         (self.check)(&driver.server);
         let most = self.held_idle(driver) + self.held_busy(driver);
         assert!(driver.held <= most, "{} bytes are held, the limits allow {most}", driver.held);
+        // A queue when a pass begins, half a queue that is said in it, and an event; which is no
+        // more than half a queue.
+        let lag = driver.server.peers().outbound.depth().max;
+        let Limits { queue_frames_max, queue_bytes_max, .. } = self.limits;
+        assert!(lag.frames <= 2 * u64::from(queue_frames_max), "{} frames behind", lag.frames);
+        assert!(lag.bytes <= 2 * u64::from(queue_bytes_max), "{} bytes behind", lag.bytes);
     }
 
     /// When all that was due has been done: deadlines are kept as well.

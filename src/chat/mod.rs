@@ -21,7 +21,7 @@ pub use origin::Origins;
 use crate::conn::{Answer, Application, Caller, Connections, Dismissal, Message, Peers};
 use crate::http::{Request, Response};
 use crate::limits::Limits;
-use crate::outbound::{ChannelKey, Outbound, Owner, Thresholds};
+use crate::outbound::{Block, ChannelKey, Outbound, Owner, Thresholds};
 use crate::peer::PeerId;
 use crate::rooms::Rooms;
 use crate::ws::frame::CloseCode;
@@ -120,6 +120,10 @@ impl Application for Chat {
 
     fn handle_channel(&mut self, outbound: &mut Outbound, key: ChannelKey, owner: Owner) {
         self.rooms.handle_channel(outbound, key, owner);
+    }
+
+    fn render(&mut self, key: ChannelKey, owner: u32, from: u64) -> Block {
+        self.rooms.render(key, owner, from)
     }
 
     fn status_line(&self, peers: &Peers) -> String {

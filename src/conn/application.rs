@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::Peers;
 use crate::clock::Now;
 use crate::http::{Request, Response};
-use crate::outbound::{Bytes, ChannelKey, Outbound, Owner};
+use crate::outbound::{Block, Bytes, ChannelKey, Outbound, Owner};
 use crate::peer::PeerId;
 use crate::ws::frame::CloseCode;
 
@@ -86,6 +86,12 @@ pub trait Application {
 
     /// Something is to be done for a channel of the application's.
     fn handle_channel(&mut self, _: &mut Outbound, _: ChannelKey, _: Owner) {}
+
+    /// Renders the records of the past for a channel of the application's, from an id on. Only for
+    /// who has attached a reader with such records.
+    fn render(&mut self, _: ChannelKey, _owner: u32, from: u64) -> Block {
+        Block::new(from..u64::MAX)
+    }
 
     /// A line that a supervisor shows to people.
     fn status_line(&self, peers: &Peers) -> String {

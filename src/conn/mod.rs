@@ -229,7 +229,13 @@ impl<A: Application> Connections<A> {
                 return self.poll_close().map(Output::Close);
             };
             match next {
-                Next::Write(id) => return Some(Output::Transmit(id)),
+                Next::Write(id) => {
+                    while let Some((key, owner, from)) = self.peers.outbound.missing(id) {
+                        let block = self.application.render(key, owner, from);
+                        self.peers.outbound.render(key, block);
+                    }
+                    return Some(Output::Transmit(id));
+                }
                 Next::Channel(key, owner) => {
                     self.application.handle_channel(&mut self.peers.outbound, key, owner);
                 }
@@ -352,13 +358,16 @@ impl<A: Application> Connections<A> {
 
     // --- from a WebSocket to a free slot
 
-    /// A reader lags too far: Close 1013, and nobody else notices.
+    /// A reader lags too far: Close 1013, and nobody else notices. One that has left has been told
+    /// the last, and is dropped.
     fn dismiss_slow(&mut self, id: PeerId, now: Now) {
         if self.peers.all.get(id).is_some_and(Peer::is_open) {
             log::debug!("dismissed peer={id} code=1013 reason=\"too slow\"");
             let close = Frame::close(CloseCode::Again, "too slow; come back when you can read");
             self.peers.outbound.dismiss(id, close.into_bytes());
             self.exit(id, Ending::TooSlow, None, now);
+        } else {
+            self.handle_closed(id, now);
         }
     }
 

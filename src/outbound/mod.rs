@@ -14,20 +14,11 @@
 //! is read; then call [`Outbound::poll`] until it says `None` or a budget is used up, and do what
 //! it says. `pass.rs` has the order in which readers are served, and why nobody starves.
 //!
-//! - Getters: [`Outbound::readers`], [`Outbound::gate_of`], [`Outbound::is_busy`],
-//!   [`Outbound::must_write_first`], [`Outbound::is_finished`], [`Outbound::replayed_from`],
-//!   [`Outbound::depth`], [`Outbound::frames`].
-//! - What has happened to a socket: [`Outbound::handle_sent`], [`Outbound::handle_blocked`],
-//!   [`Outbound::handle_writable`].
-//! - Changes of one reader: [`Outbound::open`], [`Outbound::attach`], [`Outbound::begin`],
-//!   [`Outbound::tell`], [`Outbound::ping`], [`Outbound::pong`], [`Outbound::finish`],
-//!   [`Outbound::dismiss`], [`Outbound::close`].
-//! - Changes of a channel: [`Outbound::open_channel`], [`Outbound::append`],
-//!   [`Outbound::owe`], [`Outbound::park`], [`Outbound::render`], [`Outbound::forget_block`].
-//! - What is to be done next: [`Outbound::poll`], [`Outbound::poll_timeout`],
-//!   [`Outbound::transmit`].
+//! The calls stand in this order: getters; changes of one reader; changes of a channel; what has
+//! happened to a socket (`handle_*`); what is to be done next (`poll*`, in `pass.rs`).
 
 mod channel;
+mod check;
 mod log;
 mod pass;
 mod reader;
@@ -113,7 +104,7 @@ pub struct Depth {
 ///
 /// Invariant: who has something to write and a socket that takes it is in the list of singles, or
 /// its channel is listed or held.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outbound {
     /// How far a reader may lag.
     queue: Counted,
@@ -132,7 +123,9 @@ pub struct Outbound {
     /// Readers with something of their own to write.
     singles: VecDeque<PeerId>,
     was_single: bool,
-    /// Readers looked at and bytes written since the present channel's quantum began.
+    /// The channel that is served at present, and readers looked at and bytes written since its
+    /// quantum began.
+    served: ChannelKey,
     looked_at: usize,
     written: usize,
     /// What [`Outbound::poll`] still has to say of readers.
@@ -143,28 +136,10 @@ pub struct Outbound {
 impl Outbound {
     /// The send side of no connection.
     pub fn new(limits: &Limits, thresholds: Thresholds) -> Self {
-        let mut channels = Slots::new();
-        let lone = channels.insert(Channel::new(0));
-        Self {
-            queue: Counted {
-                frames: limits.queue_frames_max.into(),
-                bytes: limits.queue_bytes_max.into(),
-            },
-            thresholds,
-            channels,
-            readers: PeerMap::default(),
-            lone,
-            fresh: VecDeque::new(),
-            listed: VecDeque::new(),
-            held: Vec::new(),
-            beginning: None,
-            singles: VecDeque::new(),
-            was_single: false,
-            looked_at: 0,
-            written: 0,
-            told: VecDeque::new(),
-            frames: Frames::default(),
-        }
+        let (frames, bytes) = (limits.queue_frames_max.into(), limits.queue_bytes_max.into());
+        let mut channels = Slots::default();
+        let lone = channels.insert(Channel::default());
+        Self { queue: Counted { frames, bytes }, thresholds, channels, lone, ..Self::default() }
     }
 
     // --- getters
@@ -230,7 +205,9 @@ impl Outbound {
 
     /// A new connection, that reads no channel.
     pub fn open(&mut self, id: PeerId) {
-        self.readers.insert(id, Reader::new(self.lone));
+        let (index, behind) = (NOWHERE, NOWHERE);
+        let reader = Reader { channel: self.lone, index, behind, ..Reader::default() };
+        self.readers.insert(id, reader);
     }
 
     /// A connection is gone, with whatever was still to be written to it.
@@ -318,6 +295,7 @@ impl Outbound {
         if !reader.is_leaving() {
             let extra = reader.extra.get_or_insert_default();
             (extra.until, extra.close) = (Some(channel.log.end()), close);
+            extra.left_at = channel.log.counted();
             self.detach(id);
             self.settle(id);
         }
@@ -339,8 +317,8 @@ impl Outbound {
             begun = (!rest.is_empty()).then(|| (rest.into(), 0));
         }
         reader.cursor = channel.log.end();
-        let (until, close) = (Some(reader.cursor), Some(close));
-        let extra = Extra { begun, replay, until, close, is_deferred, ..Extra::default() };
+        let (until, left_at, close) = (Some(reader.cursor), channel.log.counted(), Some(close));
+        let extra = Extra { begun, replay, until, left_at, close, is_deferred, ..Extra::default() };
         reader.extra = Some(Box::new(extra));
         self.frames.sent += completed;
         self.frames.too_slow += lag - completed;
@@ -353,7 +331,7 @@ impl Outbound {
     /// A channel without readers. What `owner` says of itself comes back in [`Next`]. The channel
     /// is gone, and its key finds nothing, once nobody reads it any more.
     pub fn open_channel(&mut self, owner: u32) -> ChannelKey {
-        self.channels.insert(Channel::new(owner))
+        self.channels.insert(Channel { owner, ..Channel::default() })
     }
 
     /// Says a frame to all readers of a channel; nothing is kept where there are none.
@@ -382,7 +360,7 @@ impl Outbound {
         }
     }
 
-    /// Adds a block of the past to a channel, as [`Next::Render`] has asked for.
+    /// Adds a block of the past to a channel, as [`Outbound::missing`] asks for.
     pub fn render(&mut self, key: ChannelKey, block: Block) {
         if let Some(channel) = self.channels.get_mut(key) {
             channel.blocks.insert(block, self.thresholds.replay_bytes);
@@ -581,6 +559,7 @@ impl Outbound {
             && let Some(extra) = &mut reader.extra
         {
             (reader.channel, reader.cursor, extra.until) = (self.lone, 0, Some(0));
+            extra.left_at = Counted::default();
             for unicast in &mut extra.unicasts {
                 (unicast.at, unicast.skip_to) = (0, 0);
             }
@@ -592,47 +571,8 @@ impl Outbound {
             self.channels.remove(key);
         }
     }
-
-    /// Panics where lists, cursors and logs do not agree. Work: everything; for tests.
-    pub fn check_invariants(&self) {
-        for (key, channel) in self.channels.iter() {
-            self.check_channel(key, channel);
-        }
-        for (id, reader) in self.readers.iter() {
-            let Some(channel) = self.channels.get(reader.channel) else {
-                panic!("{id} reads a channel that is gone");
-            };
-            let listed = |index: u32, list: &[PeerId]| {
-                index == NOWHERE || list.get(index as usize) == Some(&id)
-            };
-            assert!(listed(reader.index, &channel.readers), "{id} is where it says");
-            assert!(listed(reader.behind, &channel.behind), "{id} is behind where it says");
-            let is_pinned = reader.cursor >= channel.log.start();
-            assert!(
-                is_pinned || reader.cursor == reader.target(channel),
-                "{id} has lost its place"
-            );
-            assert!(reader.replay().is_none() || reader.behind != NOWHERE, "{id} replays");
-            let is_listed = self.singles.iter().filter(|&&other| other == id).count();
-            assert_eq!(is_listed, usize::from(reader.is_listed), "{id} is listed once");
-            let is_served =
-                reader.is_listed || (reader.index != NOWHERE && channel.state != State::Idle);
-            let is_ready = reader.has_pending(channel) && !reader.is_blocked;
-            assert!(!is_ready || is_served, "{id} would never be written to");
-        }
-    }
-
-    fn check_channel(&self, key: ChannelKey, channel: &Channel) {
-        let listed = self.fresh.iter().chain(&self.listed).filter(|&&other| other == key).count();
-        assert_eq!(listed, usize::from(channel.state == State::Listed), "once, or not at all");
-        let held = self.held.iter().filter(|(_, other)| *other == key).count();
-        assert_eq!(held, usize::from(matches!(channel.state, State::Held(_))), "the same");
-        assert!(channel.state != State::Idle || channel.parked.is_empty(), "nobody waits for ever");
-        let is_needed = channel.state != State::Idle || !channel.behind.is_empty();
-        assert!(is_needed || channel.log.len() == 0, "an idle channel holds nothing");
-        assert!(is_needed || channel.blocks.is_empty(), "nor does it render");
-    }
 }
+
 /// Half the memory, ten thousand times. There are not so many readers that it matters.
 fn narrow(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(NOWHERE)

@@ -3,21 +3,21 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::ChannelKey;
 use super::channel::Channel;
 use super::log::Counted;
 use super::replay::{Blocks, Replay};
-use super::{ChannelKey, NOWHERE};
 
 /// Bytes that any number of readers may share.
 pub type Bytes = Rc<[u8]>;
 
 /// The send side of one connection. An idle one costs this and nothing else.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Reader {
     pub(super) channel: ChannelKey,
-    /// Where it stands in the channel's `readers`; [`NOWHERE`] before it joins and after it leaves.
+    /// Where it stands in the channel's `readers`; nowhere before it joins and after it leaves.
     pub(super) index: u32,
-    /// Where it stands in the channel's `behind`, or [`NOWHERE`].
+    /// Where it stands in the channel's `behind`, if it does.
     pub(super) behind: u32,
     /// Its position in the channel's log.
     pub(super) cursor: u64,
@@ -43,6 +43,8 @@ pub(super) struct Extra {
     pub(super) unicasts: VecDeque<Unicast>,
     /// It reads no further than this, and `close` is the last.
     pub(super) until: Option<u64>,
+    /// What had been counted in its channel when it left.
+    pub(super) left_at: Counted,
     pub(super) close: Option<Bytes>,
     /// Its input waits until its own answers have been written.
     pub(super) is_deferred: bool,
@@ -59,19 +61,6 @@ pub(super) struct Unicast {
 }
 
 impl Reader {
-    pub(super) fn new(channel: ChannelKey) -> Self {
-        Self {
-            channel,
-            index: NOWHERE,
-            behind: NOWHERE,
-            cursor: 0,
-            is_blocked: false,
-            is_listed: false,
-            is_over: false,
-            extra: None,
-        }
-    }
-
     /// How far it reads.
     pub(super) fn target(&self, channel: &Channel) -> u64 {
         self.extra.as_ref().and_then(|extra| extra.until).unwrap_or(channel.log.end())
@@ -107,15 +96,22 @@ impl Reader {
         let mut lag =
             channel.log.counted_between(self.cursor.max(channel.log.start()), self.target(channel));
         for unicast in self.extra.iter().flat_map(|extra| &extra.unicasts) {
-            lag.frames += 1;
-            lag.bytes += unicast.frame.len() as u64;
+            let replaced = channel.log.counted_between(unicast.at, unicast.skip_to);
+            lag.frames = lag.frames + 1 - replaced.frames;
+            lag.bytes = lag.bytes + unicast.frame.len() as u64 - replaced.bytes;
         }
         lag
     }
 
-    /// Whether more waits for it than it may lag. Only a socket that takes nothing makes it so.
+    /// Whether more waits for it than it may lag, or was said since it left, all of which its
+    /// channel keeps. Only a socket that takes nothing makes it so.
     pub(super) fn is_too_slow(&self, channel: &Channel, queue: Counted) -> bool {
-        self.is_blocked && !self.is_leaving() && self.lag(channel).exceeds(queue)
+        let left_at = self.extra.as_ref().filter(|_| self.is_leaving()).map(|extra| extra.left_at);
+        let kept = || match left_at {
+            Some(left_at) => channel.log.counted().since(left_at),
+            None => self.lag(channel),
+        };
+        self.is_blocked && kept().exceeds(queue)
     }
 
     /// Whether its own answers must be written before it is read any further: a Pong waits that
@@ -152,12 +148,10 @@ impl Reader {
                 (unicast.frame, len)
             }),
             What::Replay => {
-                if let Some(replay) = &mut extra.replay
-                    && let Some(block) = channel.blocks.at(replay)
-                {
-                    replay.advance(block, len);
+                if let Some(replay) = &mut extra.replay {
+                    channel.blocks.advance(replay, len);
                 }
-                extra.replay = extra.replay.filter(|replay| !replay.is_over());
+                extra.skip_empty(channel);
                 None
             }
             What::Log => None,
@@ -168,6 +162,14 @@ impl Reader {
 }
 
 impl Extra {
+    /// Goes on with the replay behind blocks that have nothing for it.
+    pub(super) fn skip_empty(&mut self, channel: &Channel) {
+        if let Some(replay) = &mut self.replay {
+            channel.blocks.skip_empty(replay);
+            self.replay = self.replay.filter(|replay| !replay.is_over());
+        }
+    }
+
     /// Whether nothing is in it.
     pub(super) fn is_empty(&self) -> bool {
         self.until.is_none() && !self.is_deferred && self.is_written()

@@ -88,9 +88,28 @@ impl Blocks {
         self.0.iter().find(|block| block.ids.contains(&replay.next))
     }
 
+    /// Goes on with a replay by `len` bytes of the first block that has any for it.
+    pub(super) fn advance(&self, replay: &mut Replay, len: usize) {
+        self.skip_empty(replay);
+        if let Some(block) = self.at(replay) {
+            replay.advance(block, len);
+        }
+        self.skip_empty(replay);
+    }
+
     /// The bytes with which a replay goes on in a block.
     pub(super) fn bytes<'b>(block: &'b Block, replay: &Replay) -> &'b [u8] {
         &block.bytes[block.rest(replay)]
+    }
+
+    /// Goes on behind blocks that have nothing for a replay: their records do not exist.
+    pub(super) fn skip_empty(&self, replay: &mut Replay) {
+        while !replay.is_over()
+            && let Some(block) = self.at(replay)
+            && Self::bytes(block, replay).is_empty()
+        {
+            replay.skip(block);
+        }
     }
 
     /// The bytes up to the end of the frame that a replay has begun.
@@ -103,14 +122,13 @@ impl Blocks {
     }
 
     /// The first id for which a block is missing, of the blocks that a replay needs for its next
-    /// `bytes` bytes. Only the first of these is ever rendered in place of others: two that do not
-    /// fit together would replace each other for ever.
+    /// `bytes` bytes. Only the first of these that has any is ever rendered in place of others: two
+    /// that do not fit together would replace each other for ever.
     pub(super) fn missing(&self, replay: &Replay, bytes: usize) -> Option<u64> {
         let (mut at, mut found) = (*replay, 0);
         while !at.is_over() && found < bytes {
             let Some(block) = self.at(&at) else {
-                let is_first = at.next == replay.next;
-                return (is_first || !self.is_full(bytes)).then_some(at.next);
+                return (found == 0 || !self.is_full(bytes)).then_some(at.next);
             };
             found += block.rest(&at).len();
             at.skip(block);
@@ -171,6 +189,22 @@ mod tests {
             assert_eq!(written, b"<3><4><7>", "{len} at a time");
             assert!(replay.is_over());
         }
+    }
+
+    #[test]
+    fn a_block_that_has_nothing_more_for_a_replay_is_passed_over() {
+        let (mut blocks, mut next) = (Blocks::default(), Block::new(8..16));
+        next.push(9, b"<nine>");
+        blocks.insert(block(), 1_000);
+        blocks.insert(next, 1_000);
+        let mut replay = Replay { next: 8, offset: 0, last: 9 };
+        blocks.0[0].ids.end = 9;
+        assert!(Blocks::bytes(&blocks.0[0], &replay).is_empty());
+        assert_eq!(blocks.missing(&replay, 6), None);
+        blocks.advance(&mut replay, 2);
+        assert_eq!((replay.next, replay.offset), (9, 2));
+        blocks.advance(&mut replay, 4);
+        assert!(replay.is_over());
     }
 
     #[test]

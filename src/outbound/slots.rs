@@ -3,11 +3,14 @@
 use slab::Slab;
 
 /// Which value: a slot, and which of the values that it has held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Key {
     slot: u32,
     generation: u32,
 }
+
+/// Slots that are kept when nearly all values are gone.
+const SLOTS_KEPT: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Slots<T> {
@@ -16,11 +19,13 @@ pub(super) struct Slots<T> {
     generation: u32,
 }
 
-impl<T> Slots<T> {
-    pub(super) fn new() -> Self {
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
         Self { all: Slab::new(), generation: 0 }
     }
+}
 
+impl<T> Slots<T> {
     pub(super) fn insert(&mut self, value: T) -> Key {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
@@ -32,6 +37,10 @@ impl<T> Slots<T> {
     pub(super) fn remove(&mut self, key: Key) {
         if self.get(key).is_some() {
             self.all.remove(key.slot as usize);
+            // The first is never removed.
+            if self.all.len() == 1 && self.all.capacity() > SLOTS_KEPT {
+                self.all.shrink_to_fit();
+            }
         }
     }
 
@@ -58,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_key_of_a_value_that_is_gone_finds_nothing() {
-        let mut slots = Slots::new();
+        let mut slots = Slots::default();
         let first = slots.insert("first");
         slots.remove(first);
         let second = slots.insert("second");

@@ -61,7 +61,7 @@ pub struct Driver<A = Chat> {
     /// See `bytes_in`.
     pub bytes_out: u64,
     /// By slot, as in the reactor's slab.
-    sockets: Vec<Option<Socket>>,
+    pub(crate) sockets: Vec<Option<Socket>>,
     /// Whose sockets the server has closed, with what was still in them.
     pub closed: Vec<Socket>,
 }
@@ -179,7 +179,7 @@ impl<A: Application> Driver<A> {
         let Some(socket) = self.socket_mut(id) else { return Vec::new() };
         let len = len.min(socket.received.len());
         let bytes = socket.received.drain(..len).collect();
-        self.unblock(id);
+        self.tell_writable(id);
         bytes
     }
 
@@ -187,7 +187,7 @@ impl<A: Application> Driver<A> {
     pub fn set_capacity(&mut self, id: PeerId, capacity: usize) {
         if let Some(socket) = self.socket_mut(id) {
             socket.capacity = capacity;
-            self.unblock(id);
+            self.tell_writable(id);
         }
     }
 
@@ -206,7 +206,7 @@ impl<A: Application> Driver<A> {
     }
 
     /// Tells the server that a blocked socket takes more, if it does.
-    fn unblock(&mut self, id: PeerId) {
+    fn tell_writable(&mut self, id: PeerId) {
         if let Some(socket) = self.socket_mut(id)
             && socket.is_blocked
             && socket.received.len() < socket.capacity

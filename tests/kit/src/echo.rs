@@ -9,8 +9,13 @@ use hallway::outbound::Thresholds;
 use hallway::ws::frame::{Data, Frame, OpCode};
 use hallway::ws::{handshake, switching_protocols, upgrade_required};
 
+use crate::Checked;
+
+/// The application.
 #[derive(Debug)]
 pub struct Echo;
+
+impl Checked for Echo {}
 
 /// Connections that are echoed to.
 pub fn connections(limits: Limits, thresholds: Thresholds) -> Connections<Echo> {
