@@ -1,10 +1,10 @@
 //! Who may join: host, origin, numbers and names are decided here and nowhere else.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::Chat;
-use super::routes::draining;
-use crate::clock::Now;
+use super::routes::{Answered, draining};
 use crate::conn::{Answer, Caller, full, unavailable};
 use crate::envelope::{Version, name};
 use crate::http::{Request, Response, query_pairs};
@@ -12,53 +12,21 @@ use crate::limits::{ROOM_CHARS_MAX, USERNAME_CHARS_MAX};
 use crate::rooms::{Entrance, LOBBY, Resume};
 use crate::ws::{self, Handshake};
 
-/// What admission gives: where somebody may speak, and under which name.
-struct Grant {
-    room: String,
-    author: Rc<str>,
-}
-
-/// The query parameters of `/chat`, percent-decoded, the first of each; empty where absent.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Query {
-    username: String,
-    room: String,
-    since: String,
-    epoch: String,
-}
-
-impl Query {
-    fn of(request: &Request<'_>) -> Self {
-        let (mut username, mut room, mut since, mut epoch) = Default::default();
-        for (key, value) in query_pairs(request.query) {
-            let parameter: &mut Option<String> = match &*key {
-                "username" => &mut username,
-                "room" => &mut room,
-                "since" => &mut since,
-                "epoch" => &mut epoch,
-                _ => continue,
-            };
-            parameter.get_or_insert_with(|| value.into_owned());
+/// The parameters of `/chat`, percent-decoded, the first of each name; empty where absent.
+fn parameters<'r>(request: &Request<'r>) -> [Cow<'r, str>; 4] {
+    let mut found = [const { None }; 4];
+    for (key, value) in query_pairs(request.query) {
+        let names = ["room", "username", "since", "epoch"];
+        if let Some(index) = names.iter().position(|name| key == *name) {
+            found[index].get_or_insert(value);
         }
-        let [username, room, since, epoch] =
-            [username, room, since, epoch].map(Option::unwrap_or_default);
-        Self { username, room, since, epoch }
     }
+    found.map(Option::unwrap_or_default)
+}
 
-    /// The room that is asked for.
-    fn room(&self) -> String {
-        name::clean(&self.room, ROOM_CHARS_MAX).unwrap_or_else(|| LOBBY.to_owned())
-    }
-
-    /// The name that is asked for, or one for who gave none.
-    fn author(&self, now: Now) -> Rc<str> {
-        let name = name::clean(&self.username, USERNAME_CHARS_MAX);
-        name.unwrap_or_else(|| name::anonymous(now)).into()
-    }
-
-    fn resume(&self) -> Option<Resume<'_>> {
-        (!self.since.is_empty()).then_some(Resume { since: &self.since, epoch: &self.epoch })
-    }
+/// The room of this name, or the one of everybody who names none.
+fn room_of(asked: &str) -> String {
+    name::clean(asked, ROOM_CHARS_MAX).unwrap_or_else(|| LOBBY.to_owned())
 }
 
 impl Chat {
@@ -68,50 +36,47 @@ impl Chat {
         caller: &mut Caller<'_>,
         request: &Request<'_>,
         handshake: &Handshake<'_>,
-    ) -> Result<Answer, Response> {
-        let query = Query::of(request);
-        let Grant { room, author } = self.admit(caller, handshake, &query)?;
+    ) -> Answered {
+        let [room, username, since, epoch] = parameters(request);
+        let room = room_of(&room);
+        self.check_origin(handshake)?;
+        self.admit(caller, &room)?;
         let (outbound, id) = (&mut caller.peers.outbound, caller.id);
         if let Some(gate) = self.rooms.gate_of(&room, outbound) {
             return Ok(Answer::Wait(gate));
         }
+        let name = name::clean(&username, USERNAME_CHARS_MAX);
+        let username: Rc<str> = name.unwrap_or_else(|| name::anonymous(caller.now)).into();
         let version = Version::choose(ws::offered(request));
-        log::debug!("joined peer={id} room={room:?} username={author:?}");
+        log::debug!("joined peer={id} room={room:?} username={username:?}");
         let mut first = ws::switching_protocols(&handshake.accept, version.subprotocol());
-        let resume = query.resume();
-        let entrance = Entrance { room: &room, username: author, version, resume };
+        let resume = (!since.is_empty()).then_some(Resume { since: &since, epoch: &epoch });
+        let entrance = Entrance { room: &room, username, version, resume };
         self.rooms.join(outbound, id, entrance, &mut first);
         Ok(Answer::Upgrade(first))
     }
 
-    /// Whether a peer may join.
-    fn admit(
-        &mut self,
-        caller: &Caller<'_>,
-        handshake: &Handshake<'_>,
-        query: &Query,
-    ) -> Result<Grant, Response> {
-        self.check_origin(handshake)?;
+    /// Whether a peer may join this room.
+    fn admit(&mut self, caller: &Caller<'_>, room: &str) -> Result<(), Response> {
         let peers = &caller.peers;
         self.counters.full += u64::from(peers.is_full() && !peers.is_draining());
         check_peer(caller)?;
-        let room = query.room();
         // From here on only what is granted changes anything: making a place can cost another
         // room its history.
-        if !self.rooms.make_place(&room, &peers.outbound) {
+        if !self.rooms.make_place(room, &peers.outbound) {
             self.counters.no_room += 1;
             return Err(no_room());
         }
-        Ok(Grant { room, author: query.author(caller.now) })
+        Ok(())
     }
 
     /// What an upgrade would be refused with, or else that one must ask for it. Browsers do not
     /// tell a page why its handshake was refused; this tells it.
     pub(super) fn probe(&self, caller: &Caller<'_>, request: &Request<'_>) -> Response {
-        let room = Query::of(request).room();
+        let [room, ..] = parameters(request);
         match check_peer(caller) {
             Err(response) => response,
-            Ok(()) if !self.rooms.has_place(&room, &caller.peers.outbound) => no_room(),
+            Ok(()) if !self.rooms.has_place(&room_of(&room), &caller.peers.outbound) => no_room(),
             Ok(()) => ws::upgrade_required(),
         }
     }
@@ -123,10 +88,8 @@ impl Chat {
             return Ok(());
         }
         let origin = origin.unwrap_or_default();
-        log::warn!(
-            "refused origin={origin:?} host={host:?} remedy=\"--origin {}\"",
-            origin.escape_debug()
-        );
+        let escaped = origin.escape_debug();
+        log::warn!("refused origin={origin:?} host={host:?} remedy=\"--origin {escaped}\"");
         let sentence =
             "pages of this origin may not connect; the operator can allow them with --origin";
         Err(Response::text(403, sentence).with("Hallway-Code", "origin"))

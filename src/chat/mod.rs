@@ -4,6 +4,7 @@
 //! ([`admission`]); what a member sends is done in [`commands`].
 
 mod admission;
+mod check;
 mod commands;
 mod counters;
 mod metrics;
@@ -17,14 +18,13 @@ pub use counters::Counters;
 pub use metrics::ResidentMemory;
 pub use origin::Origins;
 
-use crate::conn::{Answer, Application, Caller, Connections, Dismissal, Ending, Message, Peers};
-use crate::http::Request;
+use crate::conn::{Answer, Application, Caller, Connections, Dismissal, Message, Peers};
+use crate::http::{Request, Response};
 use crate::limits::Limits;
 use crate::outbound::{Block, ChannelKey, Outbound, Owner, Thresholds};
 use crate::peer::PeerId;
 use crate::rooms::Rooms;
 use crate::ws::frame::CloseCode;
-use metrics::Metrics;
 use pages::Pages;
 
 /// The chat server, but for its sockets and its clock.
@@ -54,7 +54,8 @@ impl Server {
             origins: setup.origins,
             rooms: Rooms::new(Rc::clone(&limits), setup.epoch),
             pages: Pages::default(),
-            metrics: Metrics::new(setup.resident_memory),
+            resident_memory: setup.resident_memory,
+            metrics: None,
             counters: Counters::default(),
         };
         Self::new(limits, setup.thresholds, chat)
@@ -75,16 +76,6 @@ impl Server {
     pub fn chat_counters(&self) -> &Counters {
         &self.application().counters
     }
-
-    /// Panics where the parts do not agree. Work: everything; for tests.
-    pub fn check(&self) {
-        self.check_invariants();
-        self.application().rooms.check_invariants(&self.peers().outbound);
-        let Counters { messages, typing, rejected, .. } = self.chat_counters();
-        let answered = messages + typing + rejected.sum();
-        let over_rate = self.counters().exited.of(Ending::OverRate);
-        assert_eq!(self.counters().texts, answered + over_rate, "each text has one outcome");
-    }
 }
 
 /// The chat: its rooms, and what it answers to requests.
@@ -94,7 +85,9 @@ pub struct Chat {
     /// All rooms.
     pub rooms: Rooms,
     pages: Pages,
-    metrics: Metrics,
+    resident_memory: ResidentMemory,
+    /// The latest answer, and when it was made: it costs a look at every reader that lags.
+    metrics: Option<(u64, Response)>,
     counters: Counters,
 }
 

@@ -5,8 +5,11 @@ use crate::conn::{Answer, Caller, unavailable};
 use crate::http::{Request, Response, method_not_allowed};
 use crate::{web, ws};
 
+/// An answer, or the refusal.
+pub(super) type Answered = Result<Answer, Response>;
+
 /// Who answers a request of a path.
-type Answers = fn(&mut Chat, &mut Caller<'_>, &Request<'_>) -> Result<Answer, Response>;
+type Answers = fn(&mut Chat, &mut Caller<'_>, &Request<'_>) -> Answered;
 
 /// All paths but those of the page's files, the methods that each knows, and who answers.
 const ROUTES: &[(&str, &str, Answers)] = &[
@@ -23,11 +26,7 @@ const READ_ONLY: &str = "GET, HEAD";
 
 impl Chat {
     /// The answer to a request.
-    pub(super) fn route(
-        &mut self,
-        caller: &mut Caller<'_>,
-        request: &Request<'_>,
-    ) -> Result<Answer, Response> {
+    pub(super) fn route(&mut self, caller: &mut Caller<'_>, request: &Request<'_>) -> Answered {
         let is_get = request.method == "GET";
         if is_get && request.path != CHAT && request.has_token("Upgrade", "websocket") {
             // Whoever wants to speak WebSocket hears first what is wrong with that.
@@ -46,11 +45,7 @@ impl Chat {
     }
 
     /// Joins a room, or tells what a handshake would get.
-    fn answer_chat(
-        &mut self,
-        caller: &mut Caller<'_>,
-        request: &Request<'_>,
-    ) -> Result<Answer, Response> {
+    fn answer_chat(&mut self, caller: &mut Caller<'_>, request: &Request<'_>) -> Answered {
         match ws::handshake(request)? {
             Some(handshake) => self.upgrade(caller, request, &handshake),
             None => Err(self.probe(caller, request)),
@@ -58,30 +53,14 @@ impl Chat {
     }
 
     /// Where a supervisor looks: whether new members are admitted.
-    fn answer_health(
-        &mut self,
-        caller: &mut Caller<'_>,
-        _: &Request<'_>,
-    ) -> Result<Answer, Response> {
+    fn answer_health(&mut self, caller: &mut Caller<'_>, _: &Request<'_>) -> Answered {
         match caller.peers.is_draining() {
             true => Err(draining()),
             false => Ok(Answer::Response(Response::text(200, "ok"))),
         }
     }
 
-    fn answer_metrics(
-        &mut self,
-        caller: &mut Caller<'_>,
-        _: &Request<'_>,
-    ) -> Result<Answer, Response> {
-        Ok(Answer::Response(self.metrics_response(caller.peers, caller.now)))
-    }
-
-    fn answer_page(
-        &mut self,
-        _: &mut Caller<'_>,
-        request: &Request<'_>,
-    ) -> Result<Answer, Response> {
+    fn answer_page(&mut self, _: &mut Caller<'_>, request: &Request<'_>) -> Answered {
         self.pages.answer(request).ok_or_else(not_found)
     }
 }
