@@ -12,6 +12,12 @@ use crate::limits::{ROOM_CHARS_MAX, USERNAME_CHARS_MAX};
 use crate::rooms::{Entrance, LOBBY, Resume};
 use crate::ws::{self, Handshake};
 
+/// What admission gives: where somebody may speak, and under which name.
+struct Grant {
+    room: String,
+    author: Rc<str>,
+}
+
 /// The parameters of `/chat`, percent-decoded, the first of each name; empty where absent.
 fn parameters<'r>(request: &Request<'r>) -> [Cow<'r, str>; 4] {
     let mut found = [const { None }; 4];
@@ -38,36 +44,40 @@ impl Chat {
         handshake: &Handshake<'_>,
     ) -> Answered {
         let [room, username, since, epoch] = parameters(request);
-        let room = room_of(&room);
-        self.check_origin(handshake)?;
-        self.admit(caller, &room)?;
+        let Grant { room, author } = self.admit(caller, handshake, &room, &username)?;
         let (outbound, id) = (&mut caller.peers.outbound, caller.id);
         if let Some(gate) = self.rooms.gate_of(&room, outbound) {
             return Ok(Answer::Wait(gate));
         }
-        let name = name::clean(&username, USERNAME_CHARS_MAX);
-        let username: Rc<str> = name.unwrap_or_else(|| name::anonymous(caller.now)).into();
         let version = Version::choose(ws::offered(request));
-        log::debug!("joined peer={id} room={room:?} username={username:?}");
+        log::debug!("joined peer={id} room={room:?} username={author:?}");
         let mut first = ws::switching_protocols(&handshake.accept, version.subprotocol());
         let resume = (!since.is_empty()).then_some(Resume { since: &since, epoch: &epoch });
-        let entrance = Entrance { room: &room, username, version, resume };
+        let entrance = Entrance { room: &room, username: author, version, resume };
         self.rooms.join(outbound, id, entrance, &mut first);
         Ok(Answer::Upgrade(first))
     }
 
-    /// Whether a peer may join this room.
-    fn admit(&mut self, caller: &Caller<'_>, room: &str) -> Result<(), Response> {
-        let peers = &caller.peers;
+    /// Decides whether a peer may join, with what it asks for.
+    fn admit(
+        &mut self,
+        caller: &Caller<'_>,
+        handshake: &Handshake<'_>,
+        room: &str,
+        username: &str,
+    ) -> Result<Grant, Response> {
+        self.check_origin(handshake)?;
+        let (peers, room) = (&caller.peers, room_of(room));
         self.counters.full += u64::from(peers.is_full() && !peers.is_draining());
         check_peer(caller)?;
         // From here on only what is granted changes anything: making a place can cost another
         // room its history.
-        if !self.rooms.make_place(room, &peers.outbound) {
+        if !self.rooms.make_place(&room, &peers.outbound) {
             self.counters.no_room += 1;
             return Err(no_room());
         }
-        Ok(())
+        let name = name::clean(username, USERNAME_CHARS_MAX);
+        Ok(Grant { room, author: name.unwrap_or_else(|| name::anonymous(caller.now)).into() })
     }
 
     /// What an upgrade would be refused with, or else that one must ask for it. Browsers do not
