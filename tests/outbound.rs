@@ -424,7 +424,7 @@ fn a_stale_id_or_key_finds_nothing() {
     script.out.close(ids[0]);
     script.text(key, "<2>");
     script.out.owe(key);
-    script.out.park(next, key);
+    script.out.park(next, key, false);
     assert_eq!(script.next(), Some(Next::Woken(next)), "there is no gate");
     assert_eq!(script.next(), None);
     assert_eq!((script.out.readers(key), script.out.readers(new)), (&[][..], &[next][..]));
@@ -654,8 +654,8 @@ fn a_gate_closes_at_half_a_queue_and_opens_when_the_pass_is_over() {
         })
         .collect();
     assert_eq!(states, [(false, false), (true, false), (true, false), (true, true)]);
-    script.out.park(idle, key);
-    script.out.park(ids[0], key);
+    script.out.park(idle, key, false);
+    script.out.park(ids[0], key, false);
     script.rest(&[]);
     assert_eq!(script.told, [Next::Woken(idle), Next::Woken(ids[0])]);
     assert!(!script.out.is_gated(key) && !script.out.is_busy(key));
@@ -675,7 +675,7 @@ fn a_gate_stays_closed_where_half_a_queue_was_said_during_the_pass() {
     for _ in 0..4 {
         script.text(key, "<.>");
     }
-    script.out.park(ids[1], key);
+    script.out.park(ids[1], key, false);
     script.write(ids[0], None);
     assert_eq!(script.next(), Some(Next::Write(ids[1])), "the next pass, and nobody is woken");
     script.write_rest(ids[1]);
@@ -902,7 +902,7 @@ fn what_is_idle_owns_nothing() {
     for (at, (key, ids)) in rooms.iter().enumerate() {
         for _ in 0..100 {
             script.text(*key, &"x".repeat(1_000));
-            script.out.park(ids[0], *key);
+            script.out.park(ids[0], *key, false);
         }
         script.out.pong(ids[3], bytes("<pong>"));
         script.out.tell(ids[4], bytes("<own>"), 0);

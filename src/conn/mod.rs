@@ -139,7 +139,7 @@ impl<A: Application> Connections<A> {
         while !input.is_empty() {
             let must_wait = match self.peers.all.get(id).map(|peer| &peer.phase) {
                 Some(Phase::Request(_)) => self.read_request(id, &mut input, now),
-                Some(Phase::Open { .. }) => self.read_message(id, &mut input, now),
+                Some(Phase::Open { .. }) => self.read_message(id, &mut input, len, now),
                 Some(Phase::Closing(_)) | None => {
                     take(&mut input, usize::MAX);
                     false
@@ -296,7 +296,7 @@ impl<A: Application> Connections<A> {
         if let Answer::Wait(key) = answer {
             head.truncate(had);
             self.peers.set_phase(id, Phase::Request(head));
-            self.peers.outbound.park(id, key);
+            self.peers.outbound.park(id, key, false);
             return true;
         }
         take(input, len);
@@ -304,14 +304,14 @@ impl<A: Application> Connections<A> {
         false
     }
 
-    /// Goes on with messages; whether the rest of the input must wait.
-    fn read_message(&mut self, id: PeerId, input: &mut &mut [u8], now: Now) -> bool {
+    /// Goes on with messages, in an input of `len` bytes; whether the rest of it must wait.
+    fn read_message(&mut self, id: PeerId, input: &mut &mut [u8], len: usize, now: Now) -> bool {
         if self.peers.outbound.must_write_first(id) {
             self.peers.outbound.defer(id);
             return true;
         }
         if let Some(key) = self.application.gate(&self.peers.outbound, id) {
-            self.peers.outbound.park(id, key);
+            self.peers.outbound.park(id, key, input.len() < len);
             return true;
         }
         let Peers { all, limits, .. } = &mut self.peers;

@@ -36,8 +36,8 @@ pub(super) struct Channel {
     /// Every reader, and everybody who has left, whose socket is blocked, whose last write
     /// stopped short of the end, or who still has records to replay.
     pub(super) behind: Vec<PeerId>,
-    /// Whose input waits at the gate, in their order.
-    pub(super) parked: Vec<PeerId>,
+    /// Whose input waits at the gate, and whether some of it was taken just before.
+    pub(super) parked: Vec<(PeerId, bool)>,
     pub(super) state: State,
     pub(super) pass: Option<Pass>,
     /// Whether something has been said since the pass began, and whether it is more than news.

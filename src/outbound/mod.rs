@@ -352,10 +352,11 @@ impl Outbound {
     }
 
     /// Lets a peer's input wait at the gate of a channel; [`Next::Woken`] tells when its pass is
-    /// over.
-    pub fn park(&mut self, id: PeerId, key: ChannelKey) {
+    /// over. Who had some of it taken just now is woken after those who had none: else one who
+    /// says much would always pass the gate before the others.
+    pub fn park(&mut self, id: PeerId, key: ChannelKey, was_taken: bool) {
         match self.channels.get_mut(key) {
-            Some(channel) => channel.parked.push(id),
+            Some(channel) => channel.parked.push((id, was_taken)),
             None => self.told.push_back(Next::Woken(id)),
         }
     }

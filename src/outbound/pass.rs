@@ -268,7 +268,8 @@ impl Outbound {
         channel.log.trim(least);
         // Where half a queue was said during the pass, the next one opens the gate.
         if !channel.grown().reaches(self.queue, 2) {
-            self.told.extend(channel.parked.drain(..).map(Next::Woken));
+            channel.parked.sort_by_key(|&(_, was_taken)| was_taken);
+            self.told.extend(channel.parked.drain(..).map(|(id, _)| Next::Woken(id)));
         }
         if !channel.has_more {
             channel.state = State::Idle;

@@ -262,7 +262,7 @@ impl World {
         };
         self.tried.gated += 1;
         if self.random.once_in(2) {
-            self.out.park(id, key);
+            self.out.park(id, key, false);
             self.rooms[at].parked.push(id);
             self.tried.parked += 1;
         }
@@ -499,7 +499,7 @@ impl World {
                 2 => self.out.forget_block(key, 1),
                 3 => self.out.render(key, Block::new(0..8)),
                 _ => self.with_any(|world, id| {
-                    world.out.park(id, key);
+                    world.out.park(id, key, false);
                     world.due.push_back(id);
                 }),
             }
