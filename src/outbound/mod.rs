@@ -236,9 +236,10 @@ impl Outbound {
             let lag = reader.lag(channel).frames;
             self.frames.gone += lag;
         }
-        self.detach(id);
+        let key = self.detach(id);
         self.note_caught_up(id);
         self.readers.remove(id);
+        key.into_iter().for_each(|key| self.close_unused(key));
     }
 
     /// Makes a connection a reader of a channel, from here on, after the records of the past in
@@ -521,7 +522,7 @@ impl Outbound {
 
     /// After a reader has left its channel, or was given up.
     fn settle_exit(&mut self, id: PeerId) {
-        self.detach(id);
+        let key = self.detach(id);
         if let Some(reader) = self.readers.get_mut(id) {
             let extra = reader.extra.as_mut();
             let is_deferred = extra.is_some_and(|extra| std::mem::take(&mut extra.is_deferred));
@@ -531,6 +532,7 @@ impl Outbound {
         }
         self.settle_place(id);
         self.settle(id);
+        key.into_iter().for_each(|key| self.close_unused(key));
     }
 
     /// Notes whether a reader still needs what its channel holds. One that has left and does not
@@ -569,12 +571,12 @@ impl Outbound {
         }
     }
 
-    /// Takes a reader out of its channel's readers.
-    fn detach(&mut self, id: PeerId) {
-        let Some((reader, channel)) = self.reader(id) else { return };
+    /// Takes a reader out of its channel's readers; of which channel, which may be unused now.
+    fn detach(&mut self, id: PeerId) -> Option<ChannelKey> {
+        let (reader, channel) = self.reader(id)?;
         let index = std::mem::replace(&mut reader.index, NOWHERE);
         if index == NOWHERE {
-            return;
+            return None;
         }
         let key = reader.channel;
         channel.readers.swap_remove(index as usize);
@@ -589,7 +591,7 @@ impl Outbound {
         if let Some(moved) = moved.and_then(|moved| self.readers.get_mut(moved)) {
             moved.index = index;
         }
-        self.close_unused(key);
+        Some(key)
     }
 
     fn note_behind(&mut self, id: PeerId) {
