@@ -38,7 +38,7 @@ pub(super) struct Channel {
     /// Whose input waits at the gate, in their order.
     pub(super) parked: Vec<PeerId>,
     pub(super) state: State,
-    pub(super) pass: Stage,
+    pub(super) pass: Option<Pass>,
     /// Whether something has been said since the pass began, and whether it is more than news.
     pub(super) has_more: bool,
     pub(super) is_pressing: bool,
@@ -54,15 +54,7 @@ pub(super) struct Channel {
     pub(super) last_span: (u64, u64, u64),
 }
 
-/// Where a channel is in its pass.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Stage {
-    None,
-    /// It was picked, and its owner appends what it owes.
-    Beginning,
-    Running(Pass),
-}
-
+/// A pass that is under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pass {
     /// Readers that are still to be looked at: those below.
@@ -70,16 +62,6 @@ pub(super) struct Pass {
     /// Where the log ended when it began, and what had been counted.
     pub(super) end: u64,
     pub(super) counted: Counted,
-}
-
-impl Stage {
-    /// Ends the pass that is under way.
-    pub(super) fn take(&mut self) -> Option<Pass> {
-        match std::mem::replace(self, Self::None) {
-            Self::Running(pass) => Some(pass),
-            Self::None | Self::Beginning => None,
-        }
-    }
 }
 
 impl Channel {
@@ -91,7 +73,7 @@ impl Channel {
             behind: Vec::new(),
             parked: Vec::new(),
             state: State::Idle,
-            pass: Stage::None,
+            pass: None,
             has_more: false,
             is_pressing: false,
             offered: Counted::default(),
@@ -105,7 +87,7 @@ impl Channel {
     /// Begins the pass that was picked. News alone do not begin another before `news_from_ms`.
     pub(super) fn begin_pass(&mut self, news_from_ms: u64) {
         let (left, end, counted) = (self.readers.len(), self.log.end(), self.log.counted());
-        self.pass = Stage::Running(Pass { left, end, counted });
+        self.pass = Some(Pass { left, end, counted });
         (self.has_more, self.is_pressing, self.news_from_ms) = (false, false, news_from_ms);
     }
 

@@ -40,7 +40,7 @@ use std::ops::RangeInclusive;
 
 use crate::limits::Limits;
 use crate::peer::{PeerId, PeerMap, growth};
-use channel::{Channel, Stage, State};
+use channel::{Channel, State};
 use reader::{Extra, Plan, Reader, Unicast};
 use replay::Replay;
 use slots::Slots;
@@ -127,6 +127,8 @@ pub struct Outbound {
     fresh: VecDeque<ChannelKey>,
     listed: VecDeque<ChannelKey>,
     held: BTreeSet<(u64, ChannelKey)>,
+    /// The channel whose owner has been asked for what it owes, and whose pass then begins.
+    beginning: Option<ChannelKey>,
     /// Readers with something of their own to write.
     singles: VecDeque<PeerId>,
     was_single: bool,
@@ -155,6 +157,7 @@ impl Outbound {
             fresh: VecDeque::new(),
             listed: VecDeque::new(),
             held: BTreeSet::new(),
+            beginning: None,
             singles: VecDeque::new(),
             was_single: false,
             looked_at: 0,
@@ -581,7 +584,7 @@ impl Outbound {
         let key = reader.channel;
         channel.readers.swap_remove(index as usize);
         // Who takes its index has been looked at, or is looked at once more: its cursor knows.
-        if let Stage::Running(pass) = &mut channel.pass {
+        if let Some(pass) = &mut channel.pass {
             pass.left = pass.left.min(channel.readers.len());
         }
         let moved = channel.readers.get(index as usize).copied();

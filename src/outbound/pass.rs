@@ -16,7 +16,7 @@
 //! Only a reader whose socket does not take bytes can lag, and what is said to a channel during a
 //! pass is bounded by its gate ([`Outbound::is_gated`]).
 
-use super::channel::{Channel, Pass, Stage, State};
+use super::channel::{Channel, Pass, State};
 use super::{ChannelKey, NOWHERE, Outbound, Thresholds};
 use crate::peer::PeerId;
 
@@ -71,6 +71,12 @@ impl Outbound {
     /// Work: over time constant for each thing to do, each reader that is looked at, and each that
     /// is behind at the end of a pass.
     pub fn poll(&mut self, now_ms: u64) -> Option<Next> {
+        // At once: what is said or owed from here on is for the next pass, not lost.
+        if let Some(key) = self.beginning.take()
+            && let Some(channel) = self.channels.get_mut(key)
+        {
+            channel.begin_pass(now_ms + self.thresholds.news_ms);
+        }
         if let Some(next) = self.told.pop_front() {
             return Some(next);
         }
@@ -118,9 +124,8 @@ impl Outbound {
 
     fn is_due_soon(&self, key: ChannelKey) -> bool {
         self.channels.get(key).is_some_and(|channel| {
-            let is_under_way = matches!(channel.pass, Stage::Running(_));
             channel.state == State::Listed
-                && !is_under_way
+                && channel.pass.is_none()
                 && channel.readers.len() < self.thresholds.crowd
         })
     }
@@ -171,20 +176,15 @@ impl Outbound {
 
     fn next_of_pass(&mut self, key: ChannelKey, now_ms: u64) -> Served {
         let Some(channel) = self.channels.get_mut(key) else { return Served::Held };
-        match channel.pass {
-            Stage::Running(_) => {}
-            Stage::Beginning => channel.begin_pass(now_ms + self.thresholds.news_ms),
-            Stage::None if self.thresholds.hold(channel, now_ms) => {
+        let Some(pass) = &mut channel.pass else {
+            if self.thresholds.hold(channel, now_ms) {
                 channel.state = State::Held(channel.news_from_ms);
                 self.held.insert((channel.news_from_ms, key));
                 return Served::Held;
             }
-            Stage::None => {
-                channel.pass = Stage::Beginning;
-                return Served::Next(Next::Channel(key, Owner::PassBegins(channel.owner)));
-            }
-        }
-        let Stage::Running(pass) = &mut channel.pass else { return Served::Held };
+            self.beginning = Some(key);
+            return Served::Next(Next::Channel(key, Owner::PassBegins(channel.owner)));
+        };
         let end = channel.log.end();
         while pass.left > 0 {
             if self.looked_at >= self.thresholds.quantum_readers
