@@ -233,7 +233,10 @@ impl Outbound {
         channel.replayed_from = replayed_from;
         channel.blocks.clear();
         channel.log.trim(least);
-        self.told.extend(channel.parked.drain(..).map(Next::Woken));
+        // Where half a queue was said during the pass, the next one opens the gate.
+        if !channel.grown().reaches(self.queue, 2) {
+            self.told.extend(channel.parked.drain(..).map(Next::Woken));
+        }
         if !channel.has_more {
             channel.state = State::Idle;
             channel.release();
