@@ -149,7 +149,7 @@ impl<A: Application> Connections<A> {
         while !input.is_empty() {
             let must_wait = match self.peers.all.get(id).map(|peer| &peer.phase) {
                 Some(Phase::Request(_)) => self.read_request(id, &mut input, now),
-                Some(Phase::Open(_)) => self.read_message(id, &mut input, now),
+                Some(Phase::Open(_)) => self.read_message(id, &mut input, len, now),
                 Some(Phase::Closing(_)) | None => {
                     take(&mut input, usize::MAX);
                     false
@@ -317,7 +317,7 @@ impl<A: Application> Connections<A> {
         if let Answer::Wait(key) = answer {
             head.truncate(had);
             self.put_back(id, head);
-            self.peers.outbound.park(id, key);
+            self.peers.outbound.park(id, key, false);
             return true;
         }
         take(input, taken);
@@ -355,14 +355,14 @@ impl<A: Application> Connections<A> {
         self.peers.answer(id, response.to_bytes(is_head).into(), Ending::Refused, now);
     }
 
-    /// Goes on with messages; whether the rest of the input must wait.
-    fn read_message(&mut self, id: PeerId, input: &mut &mut [u8], now: Now) -> bool {
+    /// Goes on with messages, in an input that had `len` bytes; whether the rest of it must wait.
+    fn read_message(&mut self, id: PeerId, input: &mut &mut [u8], len: usize, now: Now) -> bool {
         if self.peers.outbound.must_write_first(id) {
             self.peers.outbound.defer(id);
             return true;
         }
         if let Some(key) = self.application.gate(&self.peers.outbound, id) {
-            self.peers.outbound.park(id, key);
+            self.peers.outbound.park(id, key, input.len() < len);
             return true;
         }
         let Some(Phase::Open(open)) = self.peers.all.get_mut(id).map(|peer| &mut peer.phase) else {

@@ -35,8 +35,10 @@ pub(super) struct Channel {
     /// Every reader, and everybody who has left, whose socket is blocked, whose last write
     /// stopped short of the end, or who still has records to replay.
     pub(super) behind: Vec<PeerId>,
-    /// Whose input waits at the gate, in their order.
+    /// Whose input waits at the gate, in their order: first those of whom nothing was taken when
+    /// they were read last, then the others.
     pub(super) parked: Vec<PeerId>,
+    pub(super) parked_again: Vec<PeerId>,
     pub(super) state: State,
     pub(super) pass: Option<Pass>,
     /// Whether something has been said since the pass began, and whether it is more than news.
@@ -72,6 +74,7 @@ impl Channel {
             readers: Vec::new(),
             behind: Vec::new(),
             parked: Vec::new(),
+            parked_again: Vec::new(),
             state: State::Idle,
             pass: None,
             has_more: false,
@@ -93,7 +96,7 @@ impl Channel {
 
     /// Gives back the memory that a channel without anything to say does not need.
     pub(super) fn release(&mut self) {
-        self.parked = Vec::new();
+        (self.parked, self.parked_again) = Default::default();
         if self.log.len() == 0 {
             self.log.release();
         }

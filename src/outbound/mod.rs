@@ -390,9 +390,11 @@ impl Outbound {
     }
 
     /// Lets a peer's input wait at the gate of a channel; [`Next::Woken`] tells when its pass is
-    /// over.
-    pub fn park(&mut self, id: PeerId, key: ChannelKey) {
+    /// over. Where some of its input `was_taken` just now, it waits behind those who had none taken:
+    /// else one who says much would pass the gate before all others, again and again.
+    pub fn park(&mut self, id: PeerId, key: ChannelKey, was_taken: bool) {
         match self.channels.get_mut(key) {
+            Some(channel) if was_taken => channel.parked_again.push(id),
             Some(channel) => channel.parked.push(id),
             None => self.told.push_back(Next::Woken(id)),
         }
@@ -664,7 +666,8 @@ impl Outbound {
         assert_eq!(listed, usize::from(channel.state == State::Listed), "once, or not at all");
         let held = self.held.iter().filter(|(_, other)| *other == key).count();
         assert_eq!(held, usize::from(matches!(channel.state, State::Held(_))), "the same");
-        assert!(channel.state != State::Idle || channel.parked.is_empty(), "nobody waits for ever");
+        let parked = channel.parked.len() + channel.parked_again.len();
+        assert!(channel.state != State::Idle || parked == 0, "nobody waits for ever");
         let is_needed = channel.state != State::Idle || !channel.behind.is_empty();
         assert!(is_needed || channel.log.len() == 0, "an idle channel holds nothing");
         assert!(is_needed || channel.blocks.is_empty(), "nor does it render");

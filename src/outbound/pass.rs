@@ -235,7 +235,8 @@ impl Outbound {
         channel.log.trim(least);
         // Where half a queue was said during the pass, the next one opens the gate.
         if !channel.grown().reaches(self.queue, 2) {
-            self.told.extend(channel.parked.drain(..).map(Next::Woken));
+            let parked = channel.parked.drain(..).chain(channel.parked_again.drain(..));
+            self.told.extend(parked.map(Next::Woken));
         }
         if !channel.has_more {
             channel.state = State::Idle;
