@@ -78,9 +78,11 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// Keeps a block; where all would be more than `bytes_max`, in place of the others.
+    /// Keeps a block; where the others are more than `bytes_max`, in place of them. So whoever
+    /// asks for blocks one by one, the last of any length and fewer bytes than that in the others,
+    /// has them all in the end.
     pub(super) fn insert(&mut self, block: Block, bytes_max: usize) {
-        if self.bytes + block.bytes.len() > bytes_max {
+        if self.bytes > bytes_max {
             self.clear();
         }
         self.bytes += block.bytes.len();
@@ -103,13 +105,13 @@ impl Blocks {
         Self::bytes(block, &Replay { last: replay.next, ..*replay })
     }
 
-    /// The first id for which a block is missing, of the blocks that a replay needs for its next
-    /// `bytes` bytes.
+    /// The first id for which a block is missing: the one in which a replay goes on, and those
+    /// after it as long as the ones before have fewer than `bytes` bytes.
     pub(super) fn missing(&self, replay: &Replay, bytes: usize) -> Option<u64> {
         let (mut at, mut found) = (*replay, 0);
         while !at.is_over() && found < bytes {
             let Some(block) = self.at(&at) else { return Some(at.next) };
-            found += block.rest(&at).len();
+            found += block.bytes.len();
             at.skip(block);
         }
         None
@@ -179,6 +181,20 @@ mod tests {
         replay.advance(&block, 4);
         assert_eq!((replay.next, replay.offset), (4, 1));
         assert_eq!(Blocks::rest_of_frame(&block, &replay), b"4>");
+    }
+
+    #[test]
+    fn blocks_of_any_length_are_rendered_once() {
+        // The rest of the first is short, and the second is longer than all that is kept.
+        let (replay, mut blocks, mut rendered) = (replay(63, 200), Blocks::default(), Vec::new());
+        while let Some(from) = blocks.missing(&replay, 100) {
+            let ids = from - from % 64..from - from % 64 + 64;
+            let mut block = Block::new(ids.clone());
+            ids.for_each(|id| block.push(id, &vec![b'x'; id as usize / 50]));
+            blocks.insert(block, 400);
+            rendered.push(from);
+        }
+        assert_eq!(rendered, [63, 64]);
     }
 
     #[test]
