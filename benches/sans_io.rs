@@ -13,9 +13,8 @@ use hallway::clock::Now;
 use hallway::conn::Output;
 use hallway::limits::{Limits, WRITE_SLICES_MAX};
 use hallway::peer::PeerId;
-use hallway::ws::frame::{Decoder, unmask};
-
-const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+use hallway::ws::frame::Decoder;
+use testkit::client::{chat, masked};
 
 /// What one run of a path does: how often, and to how many.
 struct Path {
@@ -29,12 +28,7 @@ const PATHS: &[Path] = &[
     Path { name: "decode", unit: "frame of 32 bytes", units: 200_000, run: decode_small },
     Path { name: "decode-large", unit: "frame of 16 KiB", units: 2_000, run: decode_large },
     Path { name: "fan-out", unit: "delivery to one of 1,000", units: 200_000, run: fan_out },
-    Path {
-        name: "crowded-turn",
-        unit: "message to 100, 128 a turn",
-        units: 12_800,
-        run: crowded_turn,
-    },
+    Path { name: "crowded", unit: "message to 100, 128 at once", units: 12_800, run: crowded },
     Path { name: "join", unit: "join and leave of an empty room", units: 20_000, run: join },
 ];
 
@@ -54,22 +48,6 @@ fn main() {
             println!("{:<14}{each:>8} ns a {}", path.name, path.unit);
         }
     }
-}
-
-fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![first];
-    match u16::try_from(payload.len()) {
-        Ok(len) if len > 125 => {
-            bytes.push(0x80 | 126);
-            bytes.extend_from_slice(&len.to_be_bytes());
-        }
-        len => bytes.push(0x80 | u8::try_from(len.unwrap_or_default()).unwrap_or_default()),
-    }
-    bytes.extend_from_slice(&KEY);
-    let start = bytes.len();
-    bytes.extend_from_slice(payload);
-    unmask(&mut bytes[start..], KEY);
-    bytes
 }
 
 /// Decodes `count` copies of a frame, as many in one buffer as a read may bring.
@@ -105,7 +83,7 @@ const HANDSHAKE: &[u8] = b"GET /chat?username=somebody HTTP/1.1\r\nHost: box\r\n
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 fn enter(server: &mut Server, slot: u32) -> PeerId {
-    let id = server.accept(slot, None, NOW).expect("there is a place");
+    let id = server.accept(slot, None, NOW).expect("there is a slot");
     server.handle_input(id, &mut HANDSHAKE.to_vec(), NOW);
     id
 }
@@ -123,7 +101,7 @@ fn flush(server: &mut Server) {
 }
 
 /// A server in whose lobby nothing but messages is said, so that nothing else is measured.
-fn house_of(members: u32) -> (Server, Vec<PeerId>) {
+fn server_of(members: u32) -> (Server, Vec<PeerId>) {
     let limits =
         Limits { rate_per_second: 0, peers_max: members, announce_up_to: 0, ..Limits::default() };
     let mut server = Server::with(Setup { limits, ..Setup::default() });
@@ -134,28 +112,26 @@ fn house_of(members: u32) -> (Server, Vec<PeerId>) {
 
 fn fan_out(deliveries: u32) {
     const MEMBERS: u32 = 1_000;
-    let (mut server, ids) = house_of(MEMBERS);
-    let json = br#"{"type":"chatMessage","payload":{"message":"Hello, everybody!"}}"#;
-    let message = masked(0x81, json);
+    let (mut server, ids) = server_of(MEMBERS);
+    let message = chat("Hello, everybody!");
     for _ in 0..deliveries / MEMBERS {
         server.handle_input(ids[0], &mut message.clone(), NOW);
         flush(&mut server);
     }
 }
 
-/// What many say at once: 32 of 100 members four messages each of 128 bytes, in one turn.
-fn crowded_turn(messages: u32) {
+/// What many say at once: 32 of 100 members four messages each of 128 bytes, before
+/// anything is written.
+fn crowded(messages: u32) {
     const SENDERS: usize = 32;
     const EACH: usize = 4;
-    let (mut server, ids) = house_of(100);
-    let text = "x".repeat(128);
-    let json = format!(r#"{{"type":"chatMessage","payload":{{"message":"{text}"}}}}"#);
-    let segment = masked(0x81, json.as_bytes()).repeat(EACH);
+    let (mut server, ids) = server_of(100);
+    let segment = chat(&"x".repeat(128)).repeat(EACH);
     let mut bytes = segment.clone();
     for _ in 0..messages as usize / (SENDERS * EACH) {
         for &id in &ids[..SENDERS] {
             bytes.copy_from_slice(&segment);
-            server.handle_input(id, &mut bytes, NOW);
+            assert_eq!(server.handle_input(id, &mut bytes, NOW), segment.len());
         }
         flush(&mut server);
     }

@@ -6,12 +6,10 @@
 use std::io;
 use std::rc::Rc;
 
-use hallway::clock::Now;
-use hallway::conn::{Answer, Application, Connections, Dismissal, Peers};
+use hallway::conn::{Answer, Application, Caller, Connections, Dismissal, Message};
 use hallway::http::Request;
 use hallway::limits::{Limits, MESSAGE_BYTES, QUEUE_BYTES};
 use hallway::outbound::Thresholds;
-use hallway::peer::PeerId;
 use hallway::reactor::{Address, Listeners, Reactor};
 use hallway::ws::frame::{Data, Frame, OpCode};
 use hallway::ws::{handshake, switching_protocols, upgrade_required};
@@ -19,13 +17,7 @@ use hallway::ws::{handshake, switching_protocols, upgrade_required};
 struct Echo;
 
 impl Application for Echo {
-    fn handle_request(
-        &mut self,
-        _: &mut Peers,
-        _: PeerId,
-        request: &Request<'_>,
-        _: Now,
-    ) -> Answer {
+    fn handle_request(&mut self, _: &mut Caller<'_>, request: &Request<'_>) -> Answer {
         match handshake(request) {
             Ok(Some(opened)) => Answer::Upgrade(switching_protocols(&opened.accept, None)),
             Ok(None) => Answer::Response(upgrade_required()),
@@ -33,26 +25,16 @@ impl Application for Echo {
         }
     }
 
-    fn handle_text(
+    fn handle_message(
         &mut self,
-        peers: &mut Peers,
-        id: PeerId,
-        text: &str,
-        _: Now,
+        caller: &mut Caller<'_>,
+        message: Message<'_>,
     ) -> Result<(), Dismissal> {
-        peers.outbound.tell(id, Frame::text(text.as_bytes()).into_bytes(), 0);
-        Ok(())
-    }
-
-    fn handle_binary(
-        &mut self,
-        peers: &mut Peers,
-        id: PeerId,
-        bytes: &[u8],
-        _: Now,
-    ) -> Result<(), Dismissal> {
-        let frame = Frame::new(OpCode::Data(Data::Binary), bytes);
-        peers.outbound.tell(id, frame.into_bytes(), 0);
+        let frame = match message {
+            Message::Text(text) => Frame::text(text.as_bytes()),
+            Message::Binary(bytes) => Frame::new(OpCode::Data(Data::Binary), bytes),
+        };
+        caller.peers.outbound.tell(caller.id, frame.into_bytes(), 0);
         Ok(())
     }
 }

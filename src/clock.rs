@@ -1,8 +1,8 @@
 //! Time as a value. Only the reactor reads a clock; everybody else is handed a [`Now`].
 
-use chrono::{DateTime, FixedOffset, Utc};
+use chrono::DateTime;
 
-/// One reading of the machine's clocks, taken by the reactor once a turn.
+/// One reading of the machine's clocks, taken by the reactor once an iteration.
 ///
 /// Deadlines are counted on `mono_ms` alone, so a wall clock that jumps changes only what people
 /// read. A board without a battery starts in 1970: no code may take `unix_ms` for the truth.
@@ -21,11 +21,8 @@ impl Now {
     ///
     /// A wall clock beyond chrono's years reads as the start of 1970.
     pub fn local_hhmmss(self) -> String {
-        let utc = DateTime::<Utc>::from_timestamp_millis(self.unix_ms).unwrap_or_default();
-        let local = match FixedOffset::east_opt(self.utc_offset_s) {
-            Some(offset) => utc.with_timezone(&offset).time(),
-            None => utc.time(),
-        };
+        let local_ms = self.unix_ms.saturating_add(i64::from(self.utc_offset_s) * 1000);
+        let local = DateTime::from_timestamp_millis(local_ms).unwrap_or_default();
         local.format("%H%M%S").to_string()
     }
 }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::fmt::Display;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -9,9 +10,7 @@ use std::process::ExitCode;
 use hallway::chat::{Chat, Server, Setup};
 use hallway::conn::Ending;
 use hallway::options::{self, Action, Options};
-use hallway::process::{
-    User, forgo_privileges, is_root, logger, raise_descriptor_limit, resident_bytes,
-};
+use hallway::process::{User, drop_privileges, logger, raise_descriptor_limit, resident_bytes};
 use hallway::reactor::{Ended, Listeners, Reactor};
 
 /// The exit status of a wrong command line, as in sysexits and most shells.
@@ -21,27 +20,21 @@ fn main() -> ExitCode {
     let variable = |name: &str| std::env::var(name).ok();
     match options::parse(std::env::args_os().skip(1), variable) {
         Ok(Action::Serve(options)) => serve(&options),
-        Ok(Action::Check(options)) => check(&options),
+        Ok(Action::Check(options)) => match check(&options) {
+            Ok(report) => print(&report),
+            Err(error) => fail(USAGE.into(), error),
+        },
         Ok(Action::Help) => print(&options::help()),
         Ok(Action::Version) => print(&options::version()),
-        Err(line) => {
-            complain(&line);
-            ExitCode::from(USAGE)
-        }
+        Err(line) => fail(USAGE.into(), line),
     }
 }
 
 /// Says what serving would be like, or what would keep it from starting whoever starts it.
-fn check(options: &Options) -> ExitCode {
-    let descriptors = raise_descriptor_limit();
-    let user = || options.user.as_ref().map(User::look_up).transpose();
-    match options.check_descriptors(descriptors).map_err(io::Error::other).and_then(|()| user()) {
-        Ok(_) => print(&options::report(options, descriptors)),
-        Err(error) => {
-            complain(&error.to_string());
-            ExitCode::from(USAGE)
-        }
-    }
+fn check(options: &Options) -> io::Result<String> {
+    let report = options::report(options, raise_descriptor_limit()).map_err(io::Error::other)?;
+    options.user.as_ref().map(User::look_up).transpose()?;
+    Ok(report)
 }
 
 fn print(text: &str) -> ExitCode {
@@ -50,31 +43,26 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// One line on standard error, whatever the log level.
-fn complain(line: &str) {
-    let _ = writeln!(io::stderr(), "hallway: {line}");
+/// Ends with one line on standard error, whatever the log level.
+fn fail(status: ExitCode, why: impl Display) -> ExitCode {
+    let _ = writeln!(io::stderr(), "hallway: {why}");
+    status
 }
 
 fn serve(options: &Options) -> ExitCode {
     logger::start(options.log);
-    match open(options) {
-        Ok(mut reactor) => {
-            let status = run(&mut reactor);
-            logger::flush();
-            status
-        }
-        Err(error) => {
-            complain(&error.to_string());
-            ExitCode::FAILURE
-        }
-    }
+    let status = match open(options) {
+        Ok(mut reactor) => run(&mut reactor),
+        Err(error) => fail(ExitCode::FAILURE, error),
+    };
+    logger::flush();
+    status
 }
 
 /// Everything that can fail before the first connection.
 fn open(options: &Options) -> io::Result<Reactor<Chat>> {
     let descriptors = raise_descriptor_limit();
-    options.check_descriptors(descriptors).map_err(io::Error::other)?;
-    let (limits, beyond) = options.limits_within(descriptors);
+    let (limits, beyond) = options.limits_within(descriptors).map_err(io::Error::other)?;
     let peers_max = limits.peers_max;
     if let Some(asked) = beyond {
         log::warn!(
@@ -86,11 +74,14 @@ fn open(options: &Options) -> io::Result<Reactor<Chat>> {
         Some(passed) => passed,
         None => Listeners::bind(&options.listen)?,
     };
-    drop_privileges(options, &listeners)?;
+    // Ports below 1024 are bound by now, so root is needed no more.
+    drop_privileges(options.user.as_ref(), |user| listeners.give_to(user))?;
     let server = Server::with(Setup {
         limits,
         origins: options.origins.clone(),
-        epoch: epoch(),
+        // A number that no other run of this program has. The clock will not do: on a board without
+        // a battery every run starts in 1970. The standard library seeds its hashes from the system.
+        epoch: RandomState::new().hash_one(()),
         resident_memory: Some(resident_bytes),
         ..Setup::default()
     });
@@ -103,26 +94,6 @@ fn open(options: &Options) -> io::Result<Reactor<Chat>> {
         log::info!("listening addr={address} max_peers={peers_max}{passed}");
     }
     Ok(reactor)
-}
-
-/// Ports below 1024 are bound by now, so root is needed no more.
-fn drop_privileges(options: &Options, listeners: &Listeners) -> io::Result<()> {
-    forgo_privileges();
-    if let Some(user) = &options.user {
-        let identity = user.look_up()?;
-        listeners.give_to(identity)?;
-        identity.assume()?;
-        log::info!("became user={user} uid={} gid={}", identity.uid, identity.gid);
-    } else if is_root() {
-        log::warn!("running as root remedy=\"--user NAME, or UID:GID\"");
-    }
-    Ok(())
-}
-
-/// A number that no other run of this program has. The clock will not do: on a board without a
-/// battery every run starts in 1970. The standard library seeds its hashes from the system.
-fn epoch() -> u64 {
-    RandomState::new().hash_one(())
 }
 
 fn run(reactor: &mut Reactor<Chat>) -> ExitCode {
@@ -140,9 +111,6 @@ fn run(reactor: &mut Reactor<Chat>) -> ExitCode {
     match ended {
         Ok(Ended::Drained) => ExitCode::SUCCESS,
         Ok(Ended::Forced) => ExitCode::FAILURE,
-        Err(error) => {
-            complain(&format!("the poll failed: {error}"));
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(ExitCode::FAILURE, format!("the poll failed: {error}")),
     }
 }

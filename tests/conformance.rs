@@ -2,18 +2,17 @@
 //! result at each, through the frame handler and through the whole server, and compared with
 //! tungstenite as an oracle. The tables are in conformance/cases.rs.
 
-mod common;
-
 #[path = "conformance/cases.rs"]
 mod cases;
 #[path = "conformance/judges.rs"]
 mod judges;
 
 use cases::Case;
-use common::{House, chat, closing_code, handshake, masked};
 use hallway::limits::{CLOSE_MS_MAX, Limits, REQUEST_BYTES_MAX, REQUEST_MS_MAX};
-use hallway::wire::frame::Event;
+use hallway::ws::frame::{Decoder, Event};
 use judges::{Answer, Said, Verdict};
+use testkit::Driver;
+use testkit::client::{chat, closing_code, handshake, masked};
 
 /// Streams up to this long are cut everywhere; longer ones, whose payload is all the same, near
 /// their ends and every so often between.
@@ -192,60 +191,60 @@ fn every_lead_byte_is_judged_with_what_follows_it() {
 #[test]
 fn a_close_of_the_client_is_answered_and_ends_the_connection() {
     for client_ends in [true, false] {
-        let mut house = House::new(Limits::default());
-        let id = house.join("alice");
-        house.take(id);
-        house.send(id, &masked(0x88, b"\x0f\xa0bye"));
-        assert_eq!(house.take(id), b"\x88\x02\x0f\xa0");
-        assert!(house.server.is_finished(id), "the sending direction can be shut down");
-        assert_eq!(house.server.peers(), 1, "the client may be the first to leave");
+        let mut driver = Driver::new(Limits::default());
+        let id = driver.join("alice");
+        driver.take(id);
+        driver.deliver(id, &masked(0x88, b"\x0f\xa0bye"));
+        assert_eq!(driver.take(id), b"\x88\x02\x0f\xa0");
+        assert!(driver.socket(id).is_some_and(|socket| socket.is_shut), "our direction is ended");
+        assert_eq!(driver.server.peers().len(), 1, "the client may be the first to leave");
         match client_ends {
-            true => house.server.handle_eof(id, house.now),
-            false => house.at(house.now.mono_ms + CLOSE_MS_MAX),
+            true => driver.eof(id),
+            false => driver.at(driver.now.mono_ms + CLOSE_MS_MAX),
         }
-        house.flush();
-        assert_eq!(house.server.peers(), 0);
+        driver.settle();
+        assert_eq!(driver.server.peers().len(), 0);
     }
 }
 
 /// Section 7.1.2: the server closes, the client answers, and nothing more is said.
 #[test]
 fn a_close_of_the_server_waits_for_the_answer() {
-    let mut house = House::new(Limits::default());
-    let id = house.join("alice");
-    house.take(id);
-    house.server.drain(house.now);
-    house.flush();
-    assert_eq!(closing_code(&house.take(id)), Some(1001));
-    house.send(id, &[chat("late"), masked(0x89, b"?"), masked(0x88, b"\x03\xe9")].concat());
-    assert!(house.take(id).is_empty(), "a Close is the last, also before the answer to it");
-    house.server.handle_eof(id, house.now);
-    house.flush();
-    assert_eq!(house.server.peers(), 0);
+    let mut driver = Driver::new(Limits::default());
+    let id = driver.join("alice");
+    driver.take(id);
+    driver.server.drain(driver.now);
+    driver.settle();
+    assert_eq!(closing_code(&driver.take(id)), Some(1001));
+    driver.deliver(id, &[chat("late"), masked(0x89, b"?"), masked(0x88, b"\x03\xe9")].concat());
+    assert!(driver.take(id).is_empty(), "a Close is the last, also before the answer to it");
+    driver.eof(id);
+    driver.settle();
+    assert_eq!(driver.server.peers().len(), 0);
 }
 
 /// Section 7.1.7: after a fault nothing is read any more.
 #[test]
 fn nothing_is_understood_after_a_fault() {
-    let mut house = House::new(Limits::default());
-    let (alice, bob) = (house.join("alice"), house.join("bob"));
-    house.take(bob);
-    house.send(alice, &[masked(0xc1, b"x"), chat("ghost"), masked(0x89, b"?")].concat());
-    house.send(alice, &chat("ghost"));
-    assert_eq!(closing_code(&house.take(alice)), Some(1002));
-    let heard = house.text(bob);
+    let mut driver = Driver::new(Limits::default());
+    let (alice, bob) = (driver.join("alice"), driver.join("bob"));
+    driver.take(bob);
+    driver.deliver(alice, &[masked(0xc1, b"x"), chat("ghost"), masked(0x89, b"?")].concat());
+    driver.deliver(alice, &chat("ghost"));
+    assert_eq!(closing_code(&driver.take(alice)), Some(1002));
+    let heard = driver.text(bob);
     assert!(heard.contains("alice left") && !heard.contains("ghost"), "{heard}");
 }
 
 #[test]
 fn nothing_is_said_after_a_close() {
-    let mut house = House::new(Limits::default());
-    let (alice, bob) = (house.join("alice"), house.join("bob"));
-    house.take(bob);
-    house.send(alice, &[masked(0x88, b"\x03\xe9"), chat("ghost"), masked(0x89, b"?")].concat());
-    let stream = house.take(alice);
+    let mut driver = Driver::new(Limits::default());
+    let (alice, bob) = (driver.join("alice"), driver.join("bob"));
+    driver.take(bob);
+    driver.deliver(alice, &[masked(0x88, b"\x03\xe9"), chat("ghost"), masked(0x89, b"?")].concat());
+    let stream = driver.take(alice);
     assert!(stream.ends_with(b"\x88\x02\x03\xe9"), "the same code comes back, and is the last");
-    let heard = house.text(bob);
+    let heard = driver.text(bob);
     assert!(heard.contains("alice left") && !heard.contains("ghost"), "{heard}");
 }
 
@@ -253,15 +252,15 @@ fn nothing_is_said_after_a_close() {
 /// after it.
 #[test]
 fn the_latest_ping_is_answered_where_the_client_does_not_read() {
-    let mut house = House::new(Limits::default());
-    let id = house.join("alice");
-    house.take(id);
-    house.block(id);
+    let mut driver = Driver::new(Limits::default());
+    let id = driver.join("alice");
+    driver.take(id);
+    driver.block(id);
     for body in b"12345" {
-        house.send(id, &masked(0x89, &[*body]));
+        driver.deliver(id, &masked(0x89, &[*body]));
     }
-    house.unblock(id);
-    let stream = house.take(id);
+    driver.unblock(id);
+    let stream = driver.take(id);
     let bodies: Vec<u8> = stream.chunks(3).map(|pong| pong[2]).collect();
     assert!(bodies.is_sorted() && bodies.ends_with(b"5") && bodies.len() <= 2, "{stream:02x?}");
 }
@@ -295,14 +294,14 @@ const HANDSHAKES: &[(&str, &str, &str, &str)] = &[
 ];
 
 /// What the server writes to a connection that sends these pieces.
-fn written(pieces: &[&[u8]]) -> (House, Vec<u8>) {
-    let mut house = House::new(Limits::default());
-    let id = house.connect();
+fn written(pieces: &[&[u8]]) -> (Driver, Vec<u8>) {
+    let mut driver = Driver::new(Limits::default());
+    let id = driver.open();
     for piece in pieces {
-        house.send(id, piece);
+        driver.deliver(id, piece);
     }
-    let stream = house.take(id);
-    (house, stream)
+    let stream = driver.take(id);
+    (driver, stream)
 }
 
 #[test]
@@ -311,11 +310,11 @@ fn each_fault_of_a_handshake_has_its_answer_at_every_split() {
         let good = handshake("username=alice", "");
         assert!(good.contains(what), "{what}");
         let request = good.replacen(what, with, 1).into_bytes();
-        let (house, whole) = written(&[&request]);
+        let (driver, whole) = written(&[&request]);
         let text = String::from_utf8_lossy(&whole);
         let start = format!("HTTP/1.1 {status} ");
         assert!(text.starts_with(&start) && text.contains(line), "{what} → {with}: {text}");
-        assert_eq!(house.server.members("lobby"), usize::from(*status == "101"));
+        assert_eq!(driver.server.members("lobby"), usize::from(*status == "101"));
         for cut in 1..request.len() {
             let (_, cut_in_two) = written(&[&request[..cut], &request[cut..]]);
             assert_eq!(cut_in_two, whole, "{what} → {with}, cut at {cut}");
@@ -337,17 +336,17 @@ fn what_is_no_request_is_refused_before_it_ends() {
 
 #[test]
 fn a_request_that_never_ends_is_given_up() {
-    let mut house = House::new(Limits::default());
-    let (silent, slow) = (house.connect(), house.connect());
-    let start = house.now.mono_ms;
+    let mut driver = Driver::new(Limits::default());
+    let (silent, slow) = (driver.open(), driver.open());
+    let start = driver.now.mono_ms;
     for second in 0..REQUEST_MS_MAX / 1_000 {
-        house.at(start + second * 1_000);
-        house.send(slow, b"G");
+        driver.at(start + second * 1_000);
+        driver.deliver(slow, b"G");
     }
-    assert!(house.take(slow).is_empty());
-    house.at(start + REQUEST_MS_MAX);
-    assert!(house.take(slow).starts_with(b"HTTP/1.1 408 "), "however it is dripped");
-    assert!(house.take(silent).is_empty(), "who never asked gets no answer");
+    assert!(driver.take(slow).is_empty());
+    driver.at(start + REQUEST_MS_MAX);
+    assert!(driver.take(slow).starts_with(b"HTTP/1.1 408 "), "however it is dripped");
+    assert!(driver.take(silent).is_empty(), "who never asked gets no answer");
 }
 
 #[test]
@@ -393,32 +392,32 @@ impl Random {
 
 #[test]
 fn three_hundred_connections_of_random_bytes_change_nothing_for_two_who_chat() {
-    let mut house = House::new(Limits::default());
-    let (alice, bob) = (house.join("alice"), house.join("bob"));
-    house.take(alice);
-    house.take(bob);
+    let mut driver = Driver::new(Limits::default());
+    let (alice, bob) = (driver.join("alice"), driver.join("bob"));
+    driver.take(alice);
+    driver.take(bob);
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for number in 0..300 {
-        let id = house.connect();
+        let id = driver.open();
         // A third never speaks HTTP; the others get into a room, another than the two's.
         if number % 3 > 0 {
-            house.send(id, handshake("room=noise", "").as_bytes());
+            driver.deliver(id, handshake("room=noise", "").as_bytes());
         }
         let noise = if number % 3 == 1 { random.bytes(400) } else { random.frames() };
         for piece in noise.chunks((random.next() % 60) as usize + 1) {
-            house.send(id, piece);
+            driver.deliver(id, piece);
         }
-        assert!(house.take(alice).is_empty() && house.take(bob).is_empty(), "nobody notices");
-        house.send(alice, &chat(&format!("m{number}")));
-        let (echo, heard) = (house.take(alice), house.take(bob));
+        assert!(driver.take(alice).is_empty() && driver.take(bob).is_empty(), "nobody notices");
+        driver.deliver(alice, &chat(&format!("m{number}")));
+        let (echo, heard) = (driver.take(alice), driver.take(bob));
         assert_eq!(echo, heard);
         assert!(String::from_utf8_lossy(&heard).contains(&format!("\"m{number}\"")));
         if number % 2 == 0 {
-            house.server.handle_closed(id, house.now);
-            house.flush();
+            driver.reset(id);
+            driver.settle();
         }
     }
-    assert_eq!(house.server.members("lobby"), 2);
+    assert_eq!(driver.server.members("lobby"), 2);
 }
 
 /// A message that lies whole in the input is not copied; one that comes in pieces is, and the
@@ -427,7 +426,7 @@ fn three_hundred_connections_of_random_bytes_change_nothing_for_two_who_chat() {
 fn a_message_is_borrowed_where_it_can_be() {
     let mut bytes = masked(0x81, b"hello");
     let mut input = &mut bytes[..];
-    let mut decoder = hallway::wire::frame::Decoder::default();
+    let mut decoder = Decoder::default();
     let event = decoder.decode(&mut input, &Limits::default());
     assert!(matches!(event, Ok(Some(Event::Text(std::borrow::Cow::Borrowed("hello"))))));
 }

@@ -1,65 +1,69 @@
 //! What is counted, and that it adds up: every end of a connection, every refusal and every
 //! error has its own number, and each frame that somebody was to be told is accounted for.
 
-mod common;
-
-use common::{House, NOW, chat, handshake, masked};
-use hallway::hub::PeerId;
+use hallway::chat;
+use hallway::conn::{Counters, Ending};
+use hallway::envelope::REJECTION_CODES;
+use hallway::http::REFUSAL_STATUSES;
 use hallway::limits::{
-    CLOSE_MS_MAX, GUEST_MS_MIN, Limits, RATE_GRACE_MS, REFUSALS_MAX, REQUEST_BYTES_MAX,
+    CLOSE_MS_MAX, Limits, PENDING_MS_MIN, RATE_GRACE_MS, REFUSALS_MAX, REQUEST_BYTES_MAX,
     REQUEST_MS_MAX,
 };
-use hallway::server::{Counters, Ending};
-use hallway::wire::envelope::REJECTION_CODES;
-use hallway::wire::response::REFUSAL_STATUSES;
+use hallway::outbound::Frames;
+use hallway::peer::PeerId;
+use testkit::client::{V2, chat, handshake, masked};
+use testkit::{Driver, NOW};
 
 fn limits() -> Limits {
     Limits { rate_per_second: 0, peers_max: 50, rooms_max: 4, ..Limits::default() }
 }
 
 /// Ends a connection in this way.
-fn end(house: &mut House, ending: Ending) {
-    let id = house.connect();
+fn end(driver: &mut Driver, ending: Ending) {
+    let id = driver.open();
     match ending {
-        Ending::Unused => return house.server.handle_eof(id, house.now),
-        Ending::GaveWay => {
+        Ending::Unused => return driver.eof(id),
+        Ending::Evicted => {
             // All others are gone in time.
-            (1..limits().peers_max + REFUSALS_MAX).for_each(|_| _ = house.connect());
-            house.at(house.now.mono_ms + GUEST_MS_MIN);
-            house.connect();
+            (1..limits().peers_max + REFUSALS_MAX).for_each(|_| _ = driver.open());
+            driver.at(driver.now.mono_ms + PENDING_MS_MIN);
+            driver.open();
             return;
         }
-        Ending::Served => return house.send(id, b"GET /health HTTP/1.1\r\nHost: box\r\n\r\n"),
-        Ending::Refused => return house.send(id, b"GET /nowhere HTTP/1.1\r\nHost: box\r\n\r\n"),
-        _ => house.handshake(id, "alice"),
+        Ending::Served => return driver.deliver(id, b"GET /health HTTP/1.1\r\nHost: box\r\n\r\n"),
+        Ending::Refused => {
+            return driver.deliver(id, b"GET /nowhere HTTP/1.1\r\nHost: box\r\n\r\n");
+        }
+        _ => driver.deliver(id, handshake("username=alice", "").as_bytes()),
     }
     match ending {
-        Ending::Left => house.send(id, &masked(0x88, b"\x03\xe8")),
-        Ending::Lost => house.server.handle_eof(id, house.now),
+        Ending::ClosedByPeer => driver.deliver(id, &masked(0x88, b"\x03\xe8")),
+        Ending::Lost => driver.eof(id),
         Ending::Silent => {
-            while house.server.counters().left.sum() == 0 && house.now.mono_ms < 2 * NOW.mono_ms {
-                house.at(house.server.poll_timeout().expect("a deadline"));
+            while driver.server.counters().exited.sum() == 0 && driver.now.mono_ms < 2 * NOW.mono_ms
+            {
+                driver.at(driver.server.poll_timeout().expect("a deadline"));
             }
         }
-        Ending::Protocol => house.send(id, &masked(0x83, b"")),
-        Ending::Binary => house.send(id, &masked(0x82, b"")),
-        Ending::NotUtf8 => house.send(id, &masked(0x81, b"\xff")),
-        Ending::OverRate => stay_over_the_rate(house, id),
-        Ending::TooBig => house.send(id, &masked(0x81, &[b'a'; 16 * 1024 + 1])),
+        Ending::Protocol => driver.deliver(id, &masked(0x83, b"")),
+        Ending::Binary => driver.deliver(id, &masked(0x82, b"")),
+        Ending::NotUtf8 => driver.deliver(id, &masked(0x81, b"\xff")),
+        Ending::OverRate => stay_over_the_rate(driver, id),
+        Ending::TooBig => driver.deliver(id, &masked(0x81, &[b'a'; 16 * 1024 + 1])),
         Ending::TooSlow => {
-            house.block(id);
-            let other = house.join("bob");
-            (0..300).for_each(|_| house.send(other, &chat("Hello!")));
-            house.server.handle_closed(other, house.now);
+            driver.block(id);
+            let other = driver.join("bob");
+            (0..300).for_each(|_| driver.deliver(other, &chat("Hello!")));
+            driver.reset(other);
         }
-        _ => house.server.drain(house.now),
+        _ => driver.server.drain(driver.now),
     }
 }
 
-fn stay_over_the_rate(house: &mut House, id: PeerId) {
+fn stay_over_the_rate(driver: &mut Driver, id: PeerId) {
     for _ in 0..=RATE_GRACE_MS / 500 {
-        (0..30).for_each(|_| house.send(id, &chat("!")));
-        house.at(house.now.mono_ms + 500);
+        (0..30).for_each(|_| driver.deliver(id, &chat("!")));
+        driver.at(driver.now.mono_ms + 500);
     }
 }
 
@@ -68,18 +72,18 @@ fn each_end_of_a_connection_has_its_number() {
     for ending in Ending::ALL {
         let is_rated = ending == Ending::OverRate;
         let rated = Limits { rate_per_second: 10, burst: 10, ..limits() };
-        let mut house = House::new(if is_rated { rated } else { limits() });
-        end(&mut house, ending);
-        house.flush();
-        house.at(house.now.mono_ms + REQUEST_MS_MAX.max(CLOSE_MS_MAX));
-        let Counters { accepted, closed, joined, left, .. } = house.server.counters();
-        assert_eq!(house.server.peers(), 0, "{ending}");
-        assert_eq!((closed.sum(), left.sum()), (accepted, joined), "{ending}");
+        let mut driver = Driver::new(if is_rated { rated } else { limits() });
+        end(&mut driver, ending);
+        driver.settle();
+        driver.at(driver.now.mono_ms + REQUEST_MS_MAX.max(CLOSE_MS_MAX));
+        let &Counters { accepted, closed, joined, exited, .. } = driver.server.counters();
+        assert_eq!(driver.server.peers().len(), 0, "{ending}");
+        assert_eq!((closed.sum(), exited.sum()), (accepted, joined), "{ending}");
         assert_eq!(closed.of(ending), 1, "{ending}");
-        // The second connection of the slow reader's case is its own, and so is a full house.
+        // The second connection of the slow reader's case is its own, and so are those that fill the server.
         let others = match ending {
             Ending::TooSlow => 1,
-            Ending::GaveWay => u64::from(limits().peers_max + REFUSALS_MAX),
+            Ending::Evicted => u64::from(limits().peers_max + REFUSALS_MAX),
             _ => 0,
         };
         assert_eq!(closed.sum(), 1 + others, "{ending}");
@@ -107,28 +111,28 @@ fn each_refusal_is_counted_by_its_status() {
     for (status, request) in requests {
         let peers_per_ip_max = u32::from(status == 429);
         let peers_max = if status == 503 { 1 } else { 50 };
-        let mut house = House::new(Limits { peers_per_ip_max, peers_max, ..limits() });
-        house.join("alice");
-        let id = house.connect();
-        house.send(id, request.as_bytes());
-        house.at(NOW.mono_ms + REQUEST_MS_MAX);
-        let answer = house.text(id);
+        let mut driver = Driver::new(Limits { peers_per_ip_max, peers_max, ..limits() });
+        driver.join("alice");
+        let id = driver.open();
+        driver.deliver(id, request.as_bytes());
+        driver.at(NOW.mono_ms + REQUEST_MS_MAX);
+        let answer = driver.text(id);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {answer}");
-        let Counters { refused, full, .. } = house.server.counters();
+        let refused = driver.server.counters().refused;
         assert_eq!((refused.of(status), refused.sum()), (1, 1), "{status}");
-        assert_eq!(full, u64::from(status == 503));
+        assert_eq!(driver.server.chat_counters().full, u64::from(status == 503));
     }
 }
 
 #[test]
-fn one_room_too_many_is_told_from_a_full_house() {
-    let mut house = House::new(Limits { rooms_max: 1, ..limits() });
+fn one_room_too_many_is_told_from_a_full_server() {
+    let mut driver = Driver::new(Limits { rooms_max: 1, ..limits() });
     for room in ["one", "two"] {
-        let id = house.connect();
-        house.send(id, handshake(&format!("room={room}"), "").as_bytes());
+        let id = driver.open();
+        driver.deliver(id, handshake(&format!("room={room}"), "").as_bytes());
     }
-    let Counters { refused, full, no_room, .. } = house.server.counters();
-    assert_eq!((refused.of(503), full, no_room), (1, 0, 1));
+    let chat::Counters { full, no_room, .. } = *driver.server.chat_counters();
+    assert_eq!((driver.server.counters().refused.of(503), full, no_room), (1, 0, 1));
 }
 
 #[test]
@@ -144,98 +148,107 @@ fn each_error_is_counted_by_its_code() {
         ("tooFast", "the burst is used up".to_owned()),
     ];
     assert_eq!(messages.each_ref().map(|(code, _)| *code), REJECTION_CODES);
-    let mut house = House::new(Limits { rate_per_second: 1, burst: 6, ..limits() });
-    let id = house.connect();
-    house.send(id, handshake("", "Sec-WebSocket-Protocol: hallway.v2\r\n").as_bytes());
+    let mut driver = Driver::new(Limits { rate_per_second: 1, burst: 6, ..limits() });
+    let id = driver.open();
+    driver.deliver(id, handshake("", V2).as_bytes());
     for (code, message) in messages {
-        house.send(id, &masked(0x81, message.as_bytes()));
-        assert_eq!(house.server.counters().rejected.of(code), 1, "{code}");
+        driver.deliver(id, &masked(0x81, message.as_bytes()));
+        assert_eq!(driver.server.chat_counters().rejected.of(code), 1, "{code}");
     }
 }
 
 #[test]
 fn bytes_and_messages_are_counted_as_they_come_and_go() {
-    let mut house = House::new(limits());
-    let id = house.join("alice");
-    let before = house.server.counters();
+    let mut driver = Driver::new(limits());
+    let id = driver.join("alice");
+    let before = *driver.server.counters();
     let sent = [masked(0x89, b"?"), masked(0x8a, b""), chat("Hello!")].concat();
-    house.send(id, &sent);
-    let after = house.server.counters();
+    driver.deliver(id, &sent);
+    let after = *driver.server.counters();
     assert_eq!(after.received_bytes - before.received_bytes, sent.len() as u64);
-    assert_eq!((after.texts, after.pings, after.pongs, after.messages), (1, 1, 1, 1));
-    assert_eq!(after.sent_bytes, house.take(id).len() as u64);
+    assert_eq!((after.texts, after.pings, after.pongs), (1, 1, 1));
+    assert_eq!(driver.server.chat_counters().messages, 1);
+    assert_eq!(after.sent_bytes, driver.take(id).len() as u64);
 }
 
 /// Three members, of whom the second does not read.
-fn three(house: &mut House) -> [PeerId; 3] {
-    let ids = ["a", "b", "c"].map(|name| house.join(name));
-    house.block(ids[1]);
+fn three(driver: &mut Driver) -> [PeerId; 3] {
+    let ids = ["a", "b", "c"].map(|name| driver.join(name));
+    driver.block(ids[1]);
     ids
 }
 
+fn frames(driver: &Driver) -> Frames {
+    driver.server.peers().outbound.frames()
+}
+
+/// Frames that wait for somebody.
+fn waiting(driver: &Driver) -> u64 {
+    driver.server.peers().outbound.depth().sum.frames
+}
+
 #[test]
-fn what_waits_is_not_sent_and_what_is_sent_was_expected() {
-    let mut house = House::new(limits());
-    let [a, b, _] = three(&mut house);
-    let before = house.server.counters().frames;
-    assert_eq!((before.sent, before.dropped()), (before.expected, 0));
-    (0..10).for_each(|_| house.send(a, &chat("Hello!")));
-    let frames = house.server.counters().frames;
-    assert_eq!((frames.expected - before.expected, frames.sent - before.sent), (30, 20));
-    house.unblock(b);
-    let frames = house.server.counters().frames;
-    assert_eq!((frames.sent, frames.dropped()), (frames.expected, 0));
+fn each_frame_waits_or_is_sent() {
+    let mut driver = Driver::new(limits());
+    let [a, b, c] = three(&mut driver);
+    // Who came and how many there are now, to all who were there.
+    assert_eq!((frames(&driver).sent, waiting(&driver)), (2 * (1 + 2 + 3), 0));
+    (0..10).for_each(|_| driver.deliver(a, &chat("Hello!")));
+    assert_eq!((frames(&driver).sent, waiting(&driver)), (12 + 20, 10));
+    driver.unblock(b);
+    assert_eq!(frames(&driver), Frames { sent: 12 + 30, too_slow: 0, gone: 0 });
+    let received: usize =
+        [a, b, c].map(|id| driver.text(id).matches("Hello!").count()).iter().sum();
+    assert_eq!((received, waiting(&driver)), (30, 0));
 }
 
 #[test]
 fn what_a_slow_reader_misses_is_counted() {
-    let mut house = House::new(limits());
-    let [a, _, _] = three(&mut house);
-    (0..300).for_each(|_| house.send(a, &chat("Hello!")));
-    let frames = house.server.counters().frames;
-    // 256 fill its queue, and with the next it is given up; after that nobody expects it to hear.
-    assert_eq!((frames.too_slow, frames.gone, frames.spared), (257, 0, 0));
-    assert_eq!(frames.sent + frames.dropped(), frames.expected);
+    let mut driver = Driver::new(limits());
+    let [a, _, _] = three(&mut driver);
+    (0..300).for_each(|_| driver.deliver(a, &chat("Hello!")));
+    // 256 fill its queue, and with the next it is given up; after that nothing is for it. The two
+    // others are told that as well, and how many stay.
+    let sent = 12 + 2 * (300 + 2);
+    assert_eq!(frames(&driver), Frames { sent, too_slow: 257, gone: 0 });
+    assert_eq!(waiting(&driver), 0);
 }
 
 #[test]
-fn what_a_laggard_would_have_been_told_alone_is_counted() {
-    let mut house = House::new(limits());
-    let [a, b, _] = three(&mut house);
-    (0..256).for_each(|_| house.send(a, &chat("Hello!")));
+fn what_a_slow_reader_would_have_been_told_alone_is_counted() {
+    let mut driver = Driver::new(limits());
+    let [a, b, _] = three(&mut driver);
+    (0..256).for_each(|_| driver.deliver(a, &chat("Hello!")));
     // Its own message is one too many, and then comes what is wrong with the next.
-    house.send(b, &[chat("Hello!"), masked(0x81, b"?")].concat());
-    let frames = house.server.counters().frames;
-    assert_eq!((frames.too_slow, frames.gone, frames.spared), (258, 0, 0));
-    assert_eq!(frames.sent + frames.dropped(), frames.expected);
+    driver.deliver(b, &[chat("Hello!"), masked(0x81, b"?")].concat());
+    let sent = 12 + 2 * (257 + 2);
+    assert_eq!(frames(&driver), Frames { sent, too_slow: 258, gone: 0 });
 }
 
 #[test]
 fn what_was_for_somebody_who_is_gone_is_counted() {
-    let mut house = House::new(limits());
-    let [a, b, _] = three(&mut house);
-    (0..10).for_each(|_| house.send(a, &chat("Hello!")));
-    // One more in the turn in which it goes: that one has not even reached its queue.
-    house.server.handle_input(a, &mut chat("Hello!"), NOW);
-    house.server.handle_closed(b, NOW);
-    house.flush();
-    let frames = house.server.counters().frames;
-    assert_eq!((frames.too_slow, frames.gone, frames.spared), (0, 11, 0));
-    assert_eq!(frames.sent + frames.dropped(), frames.expected);
+    let mut driver = Driver::new(limits());
+    let [a, b, _] = three(&mut driver);
+    (0..10).for_each(|_| driver.deliver(a, &chat("Hello!")));
+    // One more in the iteration in which it goes: nobody has been written that yet.
+    driver.send(a, &chat("Hello!"));
+    driver.reset(b);
+    driver.settle();
+    let sent = 12 + 2 * (11 + 2);
+    assert_eq!(frames(&driver), Frames { sent, too_slow: 0, gone: 11 });
 }
 
 #[test]
-fn who_lags_is_spared_the_news_of_who_writes() {
-    let mut house = House::new(limits());
-    let second = "Sec-WebSocket-Protocol: hallway.v2\r\n";
-    let [a, b] = ["a", "b"].map(|name| {
-        let id = house.connect();
-        house.send(id, handshake(&format!("username={name}"), second).as_bytes());
-        id
-    });
-    house.block(b);
-    house.send(a, &chat("Hello!"));
-    house.send(a, &masked(0x81, br#"{"type":"typing"}"#));
-    let Counters { typing, frames, .. } = house.server.counters();
-    assert_eq!((typing, frames.spared, frames.gone, frames.too_slow), (1, 1, 0, 0));
+fn the_news_of_who_writes_are_no_frame_that_counts() {
+    let mut driver = Driver::new(limits());
+    let [a, b] = ["a", "b"].map(|name| driver.ask(&format!("username={name}"), V2));
+    driver.settle();
+    driver.block(b);
+    let before = frames(&driver).sent;
+    driver.deliver(a, &chat("Hello!"));
+    driver.deliver(a, &masked(0x81, br#"{"type":"typing"}"#));
+    assert_eq!(driver.server.chat_counters().typing, 1);
+    assert_eq!((frames(&driver).sent - before, waiting(&driver)), (1, 1));
+    driver.unblock(b);
+    assert_eq!(frames(&driver), Frames { sent: before + 2, too_slow: 0, gone: 0 });
 }

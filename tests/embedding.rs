@@ -1,22 +1,56 @@
-//! The reactor in somebody else's program: it is stopped by a handle, and takes no signal that
-//! nobody gave it.
+//! The connections and the reactor in somebody else's program: an application of its own, stopped by
+//! a handle, and no signal is taken that nobody gave it.
 
 mod common;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 
-use common::program::{HEALTH, PATIENCE};
-use hallway::chat;
+use common::program::PATIENCE;
+use hallway::conn::{Answer, Application, Caller, Connections, Dismissal, Message};
+use hallway::http::{Request, Response};
 use hallway::limits::Limits;
+use hallway::outbound::Thresholds;
 use hallway::process::raise_descriptor_limit;
 use hallway::reactor::{Address, Ended, Handle, Listeners, Reactor};
-use hallway::server::Origins;
+use hallway::ws::frame::{CloseCode, Frame};
+use hallway::ws::{handshake, switching_protocols};
 use signal_hook::consts::SIGINT;
+use testkit::client::{Frame as Received, first_frame, masked};
+
+/// Answers one path, and sends every text back in capitals.
+struct Shout;
+
+impl Application for Shout {
+    fn handle_request(&mut self, _: &mut Caller<'_>, request: &Request<'_>) -> Answer {
+        match (request.path, handshake(request)) {
+            ("/", Ok(None)) => Answer::Response(Response::text(200, "say something")),
+            ("/shout", Ok(Some(opened))) => {
+                Answer::Upgrade(switching_protocols(&opened.accept, None))
+            }
+            (_, Err(response)) => Answer::Response(response),
+            _ => Answer::Response(Response::text(404, "nothing here")),
+        }
+    }
+
+    fn handle_message(
+        &mut self,
+        caller: &mut Caller<'_>,
+        message: Message<'_>,
+    ) -> Result<(), Dismissal> {
+        let Message::Text(text) = message else {
+            return Err(Dismissal::new(CloseCode::Unsupported, "that cannot be shouted"));
+        };
+        let frame = Frame::text(text.to_uppercase().as_bytes());
+        caller.peers.outbound.tell(caller.id, frame.into_bytes(), 0);
+        Ok(())
+    }
+}
 
 /// A server in a thread of its own, as a program would start it.
 fn start() -> (SocketAddr, Handle, JoinHandle<Ended>) {
@@ -25,7 +59,8 @@ fn start() -> (SocketAddr, Handle, JoinHandle<Ended>) {
     let thread = thread::spawn(move || {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let listeners = Listeners::bind(&[address.into()]).expect("a port");
-        let connections = chat::server(Limits::default(), Origins::default(), 0);
+        let limits = Rc::new(Limits::default());
+        let connections = Connections::new(limits, Thresholds::default(), Shout);
         let mut reactor = Reactor::new(listeners, connections).expect("a poll");
         let handle = reactor.handle().expect("a handle");
         let Some((Address::Tcp(address), _)) = reactor.listeners().addresses().next() else {
@@ -44,22 +79,60 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// A connection that was asked for and answered, and is still open.
+/// A WebSocket that is still open.
 fn member(address: SocketAddr) -> TcpStream {
     let mut stream = connect(address);
-    stream.write_all(common::handshake("username=ann", "").as_bytes()).expect("a request");
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).expect("an answer");
-    assert_eq!(&answer, b"HTTP/1.1 101");
+    let request = testkit::client::handshake("", "").replace("/chat?", "/shout");
+    stream.write_all(request.as_bytes()).expect("a request");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("an answer");
+        answer.extend(byte);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "));
     stream
 }
 
-fn assert_serves(address: SocketAddr) {
+/// The next frame that comes.
+fn hear(stream: &mut TcpStream) -> Received {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some((frame, _)) = first_frame(&bytes) {
+            return frame;
+        }
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a frame");
+        bytes.extend(byte);
+    }
+}
+
+/// What is answered to a GET.
+fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = connect(address);
-    stream.write_all(HEALTH.as_bytes()).expect("a request");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: box\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("a request");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    answer
+}
+
+#[test]
+fn an_application_of_its_own_answers_and_shouts_back() {
+    let (address, handle, thread) = start();
+    let answer = get(address, "/");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("say something\n"), "{answer}");
+    assert!(get(address, "/chat").starts_with("HTTP/1.1 404 "), "there is no chat");
+
+    let mut member = member(address);
+    member.write_all(&masked(0x81, b"hello")).expect("a text");
+    assert_eq!(hear(&mut member), Received { opcode: 1, payload: b"HELLO".to_vec() });
+    member.write_all(&masked(0x82, b"hello")).expect("a binary message");
+    let Received { opcode, payload } = hear(&mut member);
+    assert_eq!((opcode, &payload[..2]), (8, &1003_u16.to_be_bytes()[..]));
+    drop(member);
+    handle.stop();
+    assert_eq!(thread.join().expect("an end"), Ended::Drained);
 }
 
 #[test]
@@ -92,7 +165,7 @@ fn the_signals_stay_the_programs_own() {
     signal_hook::flag::register(SIGINT, Arc::clone(&is_told)).expect("a handler");
     signal_hook::low_level::raise(SIGINT).expect("a signal");
     assert!(is_told.load(Ordering::Acquire), "the program's handler runs");
-    assert_serves(address);
+    assert!(get(address, "/").starts_with("HTTP/1.1 200 "), "and the server serves");
     handle.stop();
     assert_eq!(thread.join().expect("an end"), Ended::Drained);
 }

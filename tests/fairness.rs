@@ -1,210 +1,280 @@
 //! What a crowd is told holds nobody else back, nor the other way round: who is written to when.
 
-mod common;
-
-use common::{House, chat, handshake, masked};
-use hallway::hub::PeerId;
-use hallway::limits::{CROWD_MEMBERS_MIN, CROWD_NEWS_MS_MIN, Limits};
-use hallway::server::Output;
+use hallway::conn::{Ending, Output};
+use hallway::limits::Limits;
+use hallway::outbound::Thresholds;
+use hallway::peer::PeerId;
+use testkit::Driver;
+use testkit::client::{chat, masked};
 
 const CROWD: u32 = 500;
-const _: () = assert!(CROWD as usize > CROWD_MEMBERS_MIN && CROWD_MEMBERS_MIN > 2);
+
+/// How long the news of a crowd are held, in milliseconds.
+fn news_ms() -> u64 {
+    let Thresholds { crowd, news_ms, .. } = Thresholds::default();
+    assert!(crowd > 2 && crowd < CROWD as usize, "a few are none, and these are one");
+    news_ms
+}
+
+/// So many join the lobby, and take what they are told about that.
+fn fill_lobby(driver: &mut Driver, count: u32) -> Vec<PeerId> {
+    let ids: Vec<PeerId> =
+        (0..count).map(|number| driver.ask(&format!("username=n{number}"), "")).collect();
+    driver.settle();
+    driver.at(driver.now.mono_ms + news_ms());
+    skip(driver, &ids);
+    ids
+}
+
+/// Forgets what these have been told.
+fn skip(driver: &mut Driver, ids: &[PeerId]) {
+    ids.iter().for_each(|&id| drop(driver.take(id)));
+}
 
 /// A lobby with a crowd in it, to which somebody has just said `text`; nothing is written yet.
-fn crowd_told(text: &str) -> (House, Vec<PeerId>) {
-    let mut house = House::new(Limits { announce_up_to: 0, ..Limits::default() });
-    let crowd: Vec<PeerId> =
-        (0..CROWD).map(|number| house.join_unflushed(&format!("n{number}"))).collect();
-    house.flush();
-    crowd.iter().for_each(|&id| drop(house.take(id)));
-    hand_in(&mut house, crowd[0], &chat(text));
-    (house, crowd)
+fn crowd_told(text: &str) -> (Driver, Vec<PeerId>) {
+    let mut driver = Driver::new(Limits { announce_up_to: 0, ..Limits::default() });
+    let crowd = fill_lobby(&mut driver, CROWD);
+    driver.send(crowd[0], &chat(text));
+    (driver, crowd)
 }
 
 /// The same long ago, and all has been written.
-fn crowd() -> (House, Vec<PeerId>) {
-    let (mut house, crowd) = crowd_told("long ago");
-    house.at(house.now.mono_ms + CROWD_NEWS_MS_MIN);
-    crowd.iter().for_each(|&id| drop(house.take(id)));
-    (house, crowd)
+fn crowd() -> (Driver, Vec<PeerId>) {
+    let (mut driver, crowd) = crowd_told("long ago");
+    driver.settle();
+    driver.at(driver.now.mono_ms + news_ms());
+    skip(&mut driver, &crowd);
+    (driver, crowd)
 }
 
-fn hand_in(house: &mut House, id: PeerId, bytes: &[u8]) {
-    let taken = house.server.handle_input(id, &mut bytes.to_vec(), house.now);
-    assert_eq!(taken, bytes.len());
+/// Somebody comes to a room; nothing is written yet.
+fn join_room(driver: &mut Driver, room: &str) -> PeerId {
+    driver.ask(&format!("room={room}"), "")
 }
 
-fn join_room(house: &mut House, room: &str) -> PeerId {
-    let id = house.connect();
-    hand_in(house, id, handshake(&format!("room={room}"), "").as_bytes());
-    id
+/// Whether what a client has sent has to wait.
+fn is_waiting(driver: &Driver, id: PeerId) -> bool {
+    driver.socket(id).is_some_and(|socket| !socket.unread.is_empty())
 }
 
-fn steps(house: &mut House, count: u32) {
-    (0..count).for_each(|_| assert!(house.step().is_some()));
+/// Says a text again and again until it has to wait; how much has been said in all rooms so far.
+fn say_what_is_allowed(driver: &mut Driver, id: PeerId, text: &str) -> u64 {
+    while !is_waiting(driver, id) {
+        driver.send(id, &chat(text));
+    }
+    driver.server.chat_counters().messages
+}
+
+fn steps(driver: &mut Driver, count: u32) {
+    (0..count).for_each(|_| assert!(driver.step().is_some()));
 }
 
 /// How many others are written to before this one is.
-fn steps_until(house: &mut House, id: PeerId) -> u32 {
-    (0..).find(|_| house.step().expect("it is written to") == Output::Transmit(id)).expect("a step")
+fn steps_until(driver: &mut Driver, id: PeerId) -> u32 {
+    (0..)
+        .find(|_| driver.step().expect("it is written to") == Output::Transmit(id))
+        .expect("a step")
 }
 
 #[test]
 fn a_pong_does_not_wait_behind_a_crowd() {
-    let (mut house, crowd) = crowd_told("to all");
-    steps(&mut house, 10);
-    // It is of the crowd itself, and its place there is at the end.
-    let last = crowd[crowd.len() - 1];
-    hand_in(&mut house, last, &masked(0x89, b"?"));
-    assert!(steps_until(&mut house, last) <= 1);
-    let text = house.text(last);
+    let (mut driver, crowd) = crowd_told("to all");
+    steps(&mut driver, 10);
+    // It is of the crowd itself, and one of the last there.
+    let last = crowd[1];
+    driver.send(last, &masked(0x89, b"?"));
+    assert!(steps_until(&mut driver, last) <= 1);
+    let text = driver.text(last);
     assert!(text.starts_with("\u{FFFD}\u{1}?") && text.contains("to all"), "{text:?}");
 
-    // It was given all there was; nothing is left for its place in the crowd's line.
-    house.flush();
-    assert_eq!(house.text(last), "");
-    assert!(crowd[..crowd.len() - 1].iter().all(|&id| house.text(id).contains("to all")));
+    // It was given all there was, and nothing is left for the crowd's pass.
+    driver.settle();
+    assert_eq!(driver.text(last), "");
+    for id in crowd.into_iter().filter(|&id| id != last) {
+        assert!(driver.text(id).contains("to all"));
+    }
 }
 
 #[test]
 fn a_small_room_does_not_wait_behind_a_crowd() {
-    let (mut house, _) = crowd_told("to all");
-    let (one, other) = (join_room(&mut house, "a"), join_room(&mut house, "a"));
-    steps(&mut house, 10);
-    house.take(other);
-    hand_in(&mut house, one, &chat("among us"));
-    assert!(steps_until(&mut house, other) <= 3);
-    assert!(house.text(other).contains("among us"));
+    // A channel has one quantum before another that was listed later; after that, one that was just
+    // listed goes first.
+    let quantum = u32::try_from(Thresholds::default().quantum_readers).expect("a small number");
+    for (written, others_max) in [(10, quantum), (2 * quantum, 3)] {
+        let (mut driver, _) = crowd_told("to all");
+        let (one, other) = (join_room(&mut driver, "a"), join_room(&mut driver, "a"));
+        steps(&mut driver, written);
+        driver.take(other);
+        driver.send(one, &chat("among us"));
+        let others = steps_until(&mut driver, other);
+        assert!(others <= others_max, "{others} before it, after {written}");
+        assert!(driver.text(other).contains("among us"));
+    }
 }
 
 #[test]
 fn a_crowd_does_not_wait_behind_those_who_never_rest() {
-    let (mut house, crowd) = crowd_told("to all");
-    let pinger = join_room(&mut house, "a");
-    let mut told = 0;
-    for _ in 0..2 * CROWD {
-        if !house.server.must_flush(pinger) {
-            hand_in(&mut house, pinger, &masked(0x89, b"?"));
+    let (mut driver, crowd) = crowd_told("to all");
+    let pinger = join_room(&mut driver, "a");
+    let (mut pongs, mut told) = (0, 0);
+    while told < CROWD {
+        if !is_waiting(&driver, pinger) {
+            driver.send(pinger, &masked(0x89, b"?"));
         }
-        told += u32::from(house.step() != Some(Output::Transmit(pinger)));
+        match driver.step() {
+            Some(Output::Transmit(id)) if id == pinger => pongs += 1,
+            Some(Output::Transmit(_)) => told += 1,
+            output => assert_eq!(output, Some(Output::Read(pinger))),
+        }
     }
-    assert!(told >= CROWD, "{told} of the crowd");
-    assert!(crowd.iter().all(|&id| house.text(id).contains("to all")));
+    assert!(pongs <= CROWD + 2, "they alternate: {pongs}");
+    assert!(crowd.iter().all(|&id| driver.text(id).contains("to all")));
 }
 
 #[test]
 fn what_a_crowd_is_told_meanwhile_is_one_write_each() {
-    let (mut house, crowd) = crowd_told("first");
-    steps(&mut house, 10);
+    let (mut driver, crowd) = crowd_told("first");
+    steps(&mut driver, 10);
     for text in ["second", "third"] {
-        hand_in(&mut house, crowd[0], &chat(text));
+        driver.send(crowd[0], &chat(text));
     }
     let mut writes = 10;
-    while house.step().is_some() {
+    while driver.step().is_some() {
         writes += 1;
     }
-    assert_eq!(writes, 2 * CROWD, "one for the first, and one for the others together");
+    assert_eq!(writes, CROWD + 10, "a second one only for those who had heard the first");
 }
 
 #[test]
-fn a_full_turn_of_a_crowd_keeps_its_own_members_waiting_and_nobody_else() {
-    let (mut house, crowd) = crowd_told("first");
-    let other = join_room(&mut house, "a");
-    steps(&mut house, 10);
-    let mut said = 0;
-    while !house.server.must_flush(crowd[1]) {
-        hand_in(&mut house, crowd[0], &chat("and more"));
-        said += 1;
-    }
-    assert!(said > 100, "{said}");
-    assert!(!house.server.must_flush(other));
-    hand_in(&mut house, other, &chat("among us"));
-    assert!(steps_until(&mut house, other) <= 3);
+fn a_crowd_that_is_told_much_keeps_its_own_members_waiting_and_nobody_else() {
+    let (mut driver, crowd) = crowd_told("first");
+    let other = join_room(&mut driver, "a");
+    steps(&mut driver, 100);
+    let said = say_what_is_allowed(&mut driver, crowd[0], "and more");
+    assert_eq!(said, 128, "half a queue");
+    driver.send(crowd[1], &masked(0x89, b"?"));
+    assert!(is_waiting(&driver, crowd[1]));
+    driver.send(other, &chat("among us"));
+    assert!(!is_waiting(&driver, other) && steps_until(&mut driver, other) <= 3);
 
-    // Who is in no room yet may be about to join any.
-    let newcomer = house.connect();
-    assert!(house.server.must_flush(newcomer));
-    house.flush();
-    assert!(!house.server.must_flush(newcomer) && !house.server.must_flush(crowd[1]));
-    assert_eq!(house.text(crowd[1]).matches("and more").count(), said);
+    let (newcomer, elsewhere) = (join_room(&mut driver, "lobby"), join_room(&mut driver, "b"));
+    assert!(is_waiting(&driver, newcomer) && !is_waiting(&driver, elsewhere));
+    assert_eq!((driver.server.members("lobby"), driver.server.members("b")), (500, 1));
+    driver.settle();
+    assert!(!is_waiting(&driver, newcomer) && !is_waiting(&driver, crowd[1]));
+    assert_eq!(driver.server.members("lobby"), 501);
+    assert_eq!(driver.text(crowd[1]).matches("and more").count(), 128, "also what waited");
 }
 
 /// What a member has been told since this was last asked: how many there are, and what was said.
-fn told(house: &mut House, id: PeerId) -> Vec<String> {
-    let text = house.text(id);
+fn told(driver: &mut Driver, id: PeerId) -> Vec<String> {
+    let text = driver.text(id);
     let values = text.split("\"count\":").flat_map(|part| part.split("\"message\":")).skip(1);
     values.map(|value| value.split('}').next().unwrap_or_default().to_owned()).collect()
 }
 
 #[test]
 fn who_comes_to_a_crowd_is_told_at_once_and_who_comes_right_after_a_little_later() {
-    let (mut house, crowd) = crowd();
-    house.join("one");
-    assert_eq!(told(&mut house, crowd[0]), ["501"]);
+    let (mut driver, crowd) = crowd();
+    driver.join("one");
+    assert_eq!(told(&mut driver, crowd[0]), ["501"]);
 
-    let newcomer = house.join("two");
-    house.join("three");
-    assert!(house.text(newcomer).starts_with("HTTP/1.1 101"), "nobody waits to come in");
-    assert_eq!(told(&mut house, crowd[0]), [""; 0]);
-    let at = house.now.mono_ms + CROWD_NEWS_MS_MIN;
-    assert_eq!(house.server.poll_timeout(), Some(at));
-    house.at(at - 1);
-    assert_eq!(told(&mut house, crowd[0]), [""; 0]);
-    house.at(at);
-    assert_eq!(told(&mut house, crowd[0]), ["503"]);
-    assert_eq!(told(&mut house, newcomer), ["503"]);
-    assert_ne!(house.server.poll_timeout(), Some(at), "nothing is left to tell");
+    let newcomer = driver.join("two");
+    driver.join("three");
+    assert!(driver.text(newcomer).starts_with("HTTP/1.1 101"), "nobody waits to come in");
+    assert_eq!(told(&mut driver, crowd[0]), [""; 0]);
+    let at = driver.now.mono_ms + news_ms();
+    assert_eq!(driver.server.poll_timeout(), Some(at));
+    driver.at(at - 1);
+    assert_eq!(told(&mut driver, crowd[0]), [""; 0]);
+    driver.at(at);
+    assert_eq!(told(&mut driver, crowd[0]), ["503"]);
+    assert_eq!(told(&mut driver, newcomer), ["503"]);
+    assert_ne!(driver.server.poll_timeout(), Some(at), "nothing is left to tell");
 }
 
 #[test]
 fn a_message_brings_the_news_along() {
-    let (mut house, crowd) = crowd();
-    house.join("one");
-    house.join("two");
-    told(&mut house, crowd[0]);
-    house.send(crowd[1], &chat("hello"));
-    assert_eq!(told(&mut house, crowd[0]), ["\"hello\"", "502"]);
-    house.at(house.now.mono_ms + CROWD_NEWS_MS_MIN);
-    assert_eq!(told(&mut house, crowd[0]), [""; 0], "it is not told twice");
+    let (mut driver, crowd) = crowd();
+    driver.join("one");
+    driver.join("two");
+    told(&mut driver, crowd[0]);
+    driver.deliver(crowd[1], &chat("hello"));
+    assert_eq!(told(&mut driver, crowd[0]), ["\"hello\"", "502"]);
+    driver.at(driver.now.mono_ms + news_ms());
+    assert_eq!(told(&mut driver, crowd[0]), [""; 0], "it is not told twice");
 }
 
 #[test]
 fn who_leaves_a_crowd_gets_its_close_at_once() {
-    let (mut house, crowd) = crowd();
-    house.join("one");
-    house.send(crowd[1], &masked(0x88, b""));
-    assert!(house.take(crowd[1]).ends_with(b"\x88\x00"));
+    let (mut driver, crowd) = crowd();
+    driver.join("one");
+    driver.deliver(crowd[1], &masked(0x88, b""));
+    assert!(driver.take(crowd[1]).ends_with(b"\x88\x00"));
 }
 
 #[test]
 fn a_small_room_is_told_at_once() {
-    let (mut house, _) = crowd();
-    let first = join_room(&mut house, "a");
+    let (mut driver, _) = crowd();
+    let first = join_room(&mut driver, "a");
     for count in 2..5 {
-        join_room(&mut house, "a");
-        house.flush();
-        assert!(house.text(first).contains(&format!("\"count\":{count}")));
+        join_room(&mut driver, "a");
+        driver.settle();
+        assert!(driver.text(first).contains(&format!("\"count\":{count}")));
     }
 }
 
 #[test]
-fn a_turn_waits_until_the_one_before_it_has_been_written() {
+fn what_is_said_waits_until_the_pass_before_it_is_over() {
     let limits = Limits { queue_frames_max: 8, ..Limits::default() };
-    let mut house = House::new(limits);
-    let members: Vec<PeerId> = (0..3).map(|number| house.join(&format!("n{number}"))).collect();
-    members.iter().for_each(|&id| drop(house.take(id)));
-    let mut said = 0;
-    for _ in 0..4 {
-        while !house.server.must_flush(members[0]) {
-            hand_in(&mut house, members[0], &chat("hello"));
-            said += 1;
-        }
-        // The turn goes out to all, and is written to one of them before there is more to say.
-        steps(&mut house, 1);
+    let mut driver = Driver::new(limits);
+    let members = fill_lobby(&mut driver, 3);
+    for _ in 0..20 {
+        say_what_is_allowed(&mut driver, members[0], "hello");
+        // It is written to one of them before there is more to say.
+        steps(&mut driver, 1);
     }
-    house.flush();
+    driver.settle();
+    let said = driver.server.chat_counters().messages;
     assert!(said > 8, "more than a queue holds: {said}");
     for id in members {
-        assert_eq!(house.text(id).matches("hello").count(), said, "nobody was sent away");
+        assert_eq!(driver.text(id).matches("hello").count() as u64, said, "nobody was sent away");
+    }
+}
+
+/// A room was once given its next batch before everybody had been written the one before: its
+/// members were one fewer than a crowd by then, and stood in another list. All of them were sent
+/// away, though their sockets had taken everything.
+#[test]
+fn a_room_that_shrinks_while_it_is_written_to_keeps_its_readers() {
+    let mut driver = Driver::new(Limits::default());
+    let lobby = fill_lobby(&mut driver, CROWD);
+    let size = Thresholds::default().crowd;
+    let mut room: Vec<PeerId> = (0..size).map(|_| join_room(&mut driver, "den")).collect();
+    driver.at(driver.now.mono_ms + news_ms());
+    skip(&mut driver, &room);
+
+    driver.send(lobby[0], &chat("to the lobby"));
+    steps(&mut driver, 1);
+    let (leaver, speaker) = (room.remove(1), room[0]);
+    assert_eq!(say_what_is_allowed(&mut driver, speaker, "hello"), 1 + 128, "half a queue");
+    let written = |driver: &Driver| {
+        let has_heard = |&&id: &&PeerId| !driver.socket(id).expect("a socket").received.is_empty();
+        room.iter().filter(has_heard).count()
+    };
+    while written(&driver) < 5 {
+        steps(&mut driver, 1);
+    }
+    driver.reset(leaver);
+    assert_eq!(driver.server.members("den"), size - 1);
+    while say_what_is_allowed(&mut driver, speaker, "hello") < 4 * 128 {
+        steps(&mut driver, 1);
+    }
+    driver.settle();
+    let said = driver.server.chat_counters().messages - 1;
+    assert_eq!(driver.server.counters().exited.of(Ending::TooSlow), 0);
+    for id in room {
+        assert_eq!(driver.text(id).matches("hello").count() as u64, said, "all of it");
     }
 }

@@ -18,9 +18,10 @@ use std::time::Duration;
 use common::program::{
     Client, HEALTH, Program, can, eventually, hear, hear_of, pass, say, stream_of,
 };
-use common::{House, chat, handshake, masked};
 use hallway::limits::Limits;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use testkit::Driver;
+use testkit::client::{V2, chat, handshake, masked};
 use tungstenite::error::ProtocolError;
 use tungstenite::{Error, Message};
 
@@ -229,7 +230,7 @@ fn too_few_descriptors_to_start_with_are_one_clear_line() {
     let output = Command::new("sh").args(["-c", script, BINARY]).output().expect("it starts");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
-    assert!(said.contains("24 descriptors") && said.contains("ulimit -n"), "{said}");
+    assert!(said.contains("24 file descriptors") && said.contains("ulimit -n"), "{said}");
 }
 
 /// Lets a process have so much more address space than it has.
@@ -353,27 +354,24 @@ fn a_stop_counts_for_nobody() {
 
 // --- clocks that jump
 
-const V2: &str = "Sec-WebSocket-Protocol: hallway.v2\r\n";
-
-/// All that two members of the second dialect and one of the first are told in two minutes of
+/// All that two members of version 2 and one of version 1 are told in two minutes of
 /// chat, silence and pings, while the wall clock is moved by `jumps`, one each second.
 fn two_minutes(jumps: impl Fn(u64) -> i64) -> Vec<String> {
-    let mut house = House::new(Limits::default());
-    let ids = [house.connect(), house.connect(), house.connect()];
-    for (id, fields) in ids.into_iter().zip([V2, V2, ""]) {
-        house.send(id, handshake(&format!("username=p{}", id.slot()), fields).as_bytes());
-    }
-    let start_ms = house.now.mono_ms;
+    let mut driver = Driver::new(Limits::default());
+    let ids = [("p1", V2), ("p2", V2), ("p3", "")]
+        .map(|(name, fields)| driver.ask(&format!("username={name}"), fields));
+    driver.settle();
+    let start_ms = driver.now.mono_ms;
     for second in 0..120 {
-        house.now.unix_ms += 1_000 + jumps(second);
-        house.at(start_ms + second * 1_000);
+        driver.now.unix_ms += jumps(second);
+        driver.at(start_ms + second * 1_000);
         if second % 7 == 0 {
-            house.send(ids[0], &chat(&format!("second {second}")));
+            driver.deliver(ids[0], &chat(&format!("second {second}")));
         }
         // The second answers pings, the third has gone silent.
-        house.send(ids[1], &masked(0x8a, b""));
+        driver.deliver(ids[1], &masked(0x8a, b""));
     }
-    ids.map(|id| house.text(id)).into()
+    ids.map(|id| driver.text(id)).into()
 }
 
 /// A text without what people read of the wall clock.

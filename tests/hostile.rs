@@ -1,29 +1,29 @@
 //! What has hurt other servers and has no better place: SECURITY.md has a row for each class, and
 //! names the test that fails where the defence is missing.
 
-#[path = "common/heap.rs"]
-mod heap;
-
 mod common;
 
 use std::io::Write as _;
 use std::net::TcpStream;
 
 use common::program::{Program, read_all};
-use common::{House, chat, handshake, masked};
+use hallway::conn::Ending;
 use hallway::limits::{Limits, READ_BUFFER_BYTES, READS_PER_PEER_AND_ITERATION};
-use hallway::server::Ending;
-use heap::held;
+use testkit::Driver;
+use testkit::client::{V2, chat, handshake, masked};
+use testkit::heap::Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// A member, and the heap that the server holds after `bytes` of it.
 fn held_after(bytes: &[u8]) -> usize {
-    let mut house = House::new(Limits::default());
-    house.deafen();
-    let id = house.join("mallory");
-    let before = held();
-    house.server.handle_input(id, &mut bytes.to_vec(), house.now);
-    assert_eq!(house.server.members("lobby"), 1, "nothing is wrong yet");
-    held() - before
+    let mut driver = Driver::new(Limits::default());
+    let id = driver.join("mallory");
+    let before = driver.held;
+    driver.send(id, bytes);
+    assert_eq!(driver.server.members("lobby"), 1, "nothing is wrong yet");
+    driver.held - before
 }
 
 #[test]
@@ -47,50 +47,53 @@ fn fragments_cost_what_they_carry() {
 
 #[test]
 fn a_member_that_only_pings_costs_one_answer() {
-    let mut house = House::new(Limits::default());
-    let id = house.join("mallory");
-    house.block(id);
+    let mut driver = Driver::new(Limits::default());
+    let id = driver.join("mallory");
+    driver.block(id);
     let ping = masked(0x89, &[b'?'; 125]);
-    house.send(id, &ping);
-    let before = held();
-    (0..10_000).for_each(|_| house.send(id, &ping));
-    let more = held().saturating_sub(before);
+    driver.deliver(id, &ping);
+    let before = driver.held;
+    (0..10_000).for_each(|_| driver.deliver(id, &ping));
+    let more = driver.held.saturating_sub(before);
     assert!(more < 1024, "{more} bytes for ten thousand pings");
 }
 
 #[test]
 fn an_upgrade_that_is_cut_anywhere_leaves_nothing_behind() {
-    let request = handshake("username=mallory", "Sec-WebSocket-Protocol: hallway.v2\r\n");
-    let mut house = House::new(Limits::default());
-    house.deafen();
-    let witness = house.join("alice");
-    house.send(witness, &chat("Hello!"));
-    let before = held();
+    let request = handshake("username=mallory", V2);
+    let mut driver = Driver::new(Limits::default());
+    let witness = driver.join("alice");
+    driver.deliver(witness, &chat("Hello!"));
+    let before = driver.held;
     for len in 0..=request.len() {
-        let id = house.connect();
-        house.server.handle_input(id, &mut request.as_bytes()[..len].to_vec(), house.now);
+        let id = driver.open();
+        driver.send(id, &request.as_bytes()[..len]);
         match len % 2 {
-            0 => house.server.handle_closed(id, house.now),
-            _ => house.server.handle_eof(id, house.now),
+            0 => driver.reset(id),
+            _ => driver.eof(id),
         }
-        house.flush();
-        assert_eq!((house.server.peers(), house.server.members("lobby")), (1, 1), "{len} bytes");
+        driver.settle();
+        assert_eq!(
+            (driver.server.peers().len(), driver.server.members("lobby")),
+            (1, 1),
+            "{len} bytes"
+        );
     }
-    let counters = house.server.counters();
+    let counters = driver.server.counters();
     assert_eq!(counters.closed.of(Ending::Unused), request.len() as u64);
     assert_eq!(counters.closed.of(Ending::Lost), 1, "the whole request was an upgrade");
-    let more = held().saturating_sub(before);
+    let more = driver.held.saturating_sub(before);
     assert!(more < 4096, "{more} bytes are left of {} requests", request.len());
 }
 
 #[test]
 fn eight_kilobytes_of_subprotocols_are_one_that_is_not_spoken() {
     for list in [",".repeat(7_000), "a,".repeat(3_500), format!("{}a", " ".repeat(7_000))] {
-        let mut house = House::new(Limits::default());
-        let id = house.connect();
+        let mut driver = Driver::new(Limits::default());
+        let id = driver.open();
         let fields = format!("Sec-WebSocket-Protocol: {list}\r\n");
-        house.send(id, handshake("username=mallory", &fields).as_bytes());
-        let answer = house.text(id);
+        driver.deliver(id, handshake("username=mallory", &fields).as_bytes());
+        let answer = driver.text(id);
         assert!(!answer.contains("Sec-WebSocket-Protocol"), "{answer}");
         assert!(answer.starts_with("HTTP/1.1 101 ") || answer.starts_with("HTTP/1.1 400 "));
     }
@@ -129,7 +132,7 @@ fn fill(program: &Program, flooder: &mut TcpStream, enough: usize) -> (usize, us
 }
 
 #[test]
-fn who_sends_without_end_takes_one_budget_a_turn_from_the_others() {
+fn who_sends_without_end_takes_one_budget_an_iteration_from_the_others() {
     let budget = READS_PER_PEER_AND_ITERATION * READ_BUFFER_BYTES;
     let program = Program::start(&[]);
     let mut flooder = program.connect();

@@ -12,10 +12,10 @@ use common::program::{
     Client, HEALTH, PATIENCE, Program, TICK, eventually, finish, hear, hear_messages, hear_of,
     hear_the_end, say, stream_of,
 };
-use common::{chat, handshake, masked};
 use hallway::limits::{DRAIN_MS_MAX, Limits, REQUEST_MS_MAX};
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use testkit::client::{chat, handshake, masked};
 
 /// What a server that sleeps may use while it is looked at for a second or three: the look
 /// itself can fall on a tick.
@@ -138,11 +138,11 @@ fn twenty_senders_at_once_and_one_order_for_all() {
     let first = orders.next().expect("twenty");
     assert!(orders.all(|order| order == first));
     for sender in 0..20 {
-        let places = (0..20).map(|number| {
+        let positions = (0..20).map(|number| {
             let message = format!("\"{sender}-{number}.\"");
             first.iter().position(|text| text.contains(&message)).expect("it was said")
         });
-        assert!(places.is_sorted(), "each sender's own order is kept");
+        assert!(positions.is_sorted(), "each sender's own order is kept");
     }
 }
 
@@ -305,10 +305,10 @@ fn help_and_version_are_no_failure() {
 }
 
 #[test]
-fn with_few_descriptors_there_are_few_places_and_no_spin() {
+fn with_few_descriptors_there_are_few_slots_and_no_spin() {
     let program = Program::start_with_descriptors(64, &[]);
     let hungry: Vec<_> = (0..100).map(|_| program.connect()).collect();
-    expect_surplus(&program);
+    expect_over_fd_limit(&program);
     let (cpu, _) = program.used_during(Duration::from_secs(1));
     assert!(cpu <= CPU_ASLEEP_MAX, "{cpu:?} in a second");
     assert!(program.descriptors() < 64);
@@ -331,11 +331,11 @@ fn next_descriptor(program: &Program) -> u64 {
     (0..).find(is_free).expect("a number")
 }
 
-/// Whoever comes now is told that there is no place.
-fn expect_surplus(program: &Program) {
+/// Whoever comes now is told that there is no slot.
+fn expect_over_fd_limit(program: &Program) {
     let mut answer = String::new();
     // A reset because of the request that nobody has read may overtake the answer.
-    eventually("the surplus is told", || {
+    eventually("it is told", || {
         answer = program.ask(HEALTH);
         !answer.is_empty()
     });
@@ -370,7 +370,7 @@ fn when_descriptors_run_out_it_neither_spins_nor_goes_deaf() {
     // Nothing is left but the spare one: with that it says so to everybody else.
     set_descriptors(&program, next_descriptor(&program));
     for _ in 0..20 {
-        expect_surplus(&program);
+        expect_over_fd_limit(&program);
     }
     converse(&mut alice, &mut bob, 0);
 
@@ -402,11 +402,11 @@ fn a_close_brings_accepting_back_when_descriptors_have_run_out() {
     let program = Program::start(&[]);
     let [mut alice, mut bob] = two_in_the_lobby(&program);
     let before = program.descriptors();
-    let guest = program.connect();
-    eventually("the guest is taken in", || program.descriptors() > before);
+    let pending = program.connect();
+    eventually("it is taken in", || program.descriptors() > before);
     set_descriptors(&program, next_descriptor(&program));
-    expect_surplus(&program);
-    drop(guest);
+    expect_over_fd_limit(&program);
+    drop(pending);
     program.await_health("HTTP/1.1 200 ");
     converse(&mut alice, &mut bob, 0);
 }
@@ -418,7 +418,7 @@ fn one_peer_too_many_is_told_to_come_back() {
     let answer = program.ask(handshake("username=carol", ""));
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nRetry-After: "));
     drop(bob);
-    eventually("there is a place again", || joins(&program, "username=carol"));
+    eventually("there is a slot again", || joins(&program, "username=carol"));
 }
 
 /// Whether a request for a WebSocket is granted.
@@ -437,7 +437,7 @@ fn one_peer_too_many_from_one_address_is_told_so() {
     assert!(program.ask(handshake("username=carol", "")).starts_with("HTTP/1.1 429 "));
     assert!(program.ask(HEALTH).starts_with("HTTP/1.1 200 "), "pages are for all");
     drop(bob);
-    eventually("there is a place again", || joins(&program, "username=carol"));
+    eventually("there is a slot again", || joins(&program, "username=carol"));
 }
 
 /// The first bytes of a TLS 1.2 or 1.3 client.

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::handshake;
 use common::program::{HEALTH, PATIENCE, Program};
+use testkit::client::handshake;
 
 /// A file of one test, gone before and after it.
 struct Scratch(PathBuf);

@@ -5,17 +5,18 @@
 //! `HALLWAY_RESUME_SEEDS=10000 cargo test --release --test resume` runs as many seeds as one
 //! likes; `HALLWAY_RESUME_SEED=17` replays one.
 
-#[path = "protocol/house.rs"]
-mod house;
+#[path = "protocol/people.rs"]
+mod people;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use hallway::conn::{Ending, Output};
+use hallway::envelope::Version::{V1, V2};
 use hallway::limits::Limits;
-use hallway::server::Ending;
-use hallway::wire::envelope::Dialect::{First, Second};
-use house::{House, Who, chat_with_reference, json, masked};
+use people::{People, Who, chat_with_reference, json};
 use serde_json::Value;
+use testkit::client::masked;
 
 // --- a random life of clients that come back
 
@@ -46,7 +47,7 @@ impl Random {
 }
 
 /// The last message that a client has seen: the life of the room, and the id in it. Id 0 is the
-/// place before a room's first message.
+/// position before a room's first message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Point {
     epoch: String,
@@ -65,6 +66,8 @@ struct Client {
     epoch: String,
     /// The id that must come next; `None` before the welcome.
     next: Option<u64>,
+    /// What it has said on its present connection, and the server has not taken yet.
+    unheard: VecDeque<String>,
     /// Everything it ever saw, to see that nothing comes twice.
     seen: BTreeSet<(String, u64)>,
     /// What its present and earlier connections told it, for the counts at the end.
@@ -82,10 +85,17 @@ impl Client {
             asked: None,
             epoch: String::new(),
             next: None,
+            unheard: VecDeque::new(),
             seen: BTreeSet::new(),
             resumed: 0,
             incomplete: 0,
         }
+    }
+
+    /// The server has taken so many more of its messages.
+    fn was_heard(&mut self, count: u64, order: &mut Order) {
+        let said = order.said.entry(self.room).or_default();
+        (0..count).for_each(|_| said.push(self.unheard.pop_front().expect("it was said")));
     }
 
     fn query(&self) -> String {
@@ -148,16 +158,16 @@ impl Order {
     /// Panics where this id of this life is not that message of the room.
     fn check(&mut self, room: u32, epoch: &str, id: u64, message: &str) {
         let said = self.said.entry(room).or_default();
-        let place = said.iter().position(|said| said == message);
-        let place = place.unwrap_or_else(|| panic!("nobody said {message} in room {room}"));
+        let position = said.iter().position(|said| said == message);
+        let position = position.unwrap_or_else(|| panic!("nobody said {message} in room {room}"));
         let index = usize::try_from(id).expect("a small id") - 1;
-        let before = *self.before.entry(epoch.to_owned()).or_insert(place.wrapping_sub(index));
-        assert_eq!(place, before.wrapping_add(index), "{message} is {id} of {epoch}");
+        let before = *self.before.entry(epoch.to_owned()).or_insert(position.wrapping_sub(index));
+        assert_eq!(position, before.wrapping_add(index), "{message} is {id} of {epoch}");
     }
 }
 
 struct World {
-    house: House,
+    people: People,
     history: u64,
     clients: Vec<Client>,
     order: Order,
@@ -181,7 +191,7 @@ impl World {
         };
         Self {
             history: limits.history_frames_max.into(),
-            house: House::new(limits),
+            people: People::new(limits),
             clients: (0..).take(CLIENTS).map(Client::new).collect(),
             order: Order::default(),
             random,
@@ -199,14 +209,31 @@ impl World {
             15 => self.read(at),
             16 => self.drop(at),
             17 => self.close(at),
-            _ => self.house.wait(10),
+            _ => self.people.wait(10),
         }
         if self.random.below(2) == 0 {
-            self.house.turn();
+            self.flush();
         }
         for at in 0..CLIENTS {
             self.look(at);
         }
+    }
+
+    fn flush(&mut self) {
+        let mut by_peer = BTreeMap::new();
+        for (at, client) in self.clients.iter().enumerate() {
+            let peer = client.who.and_then(|who| self.people.person(who).peer);
+            by_peer.extend(peer.map(|peer| (peer, at)));
+        }
+        let mut taken = self.people.server().chat_counters().messages;
+        self.people.flush_step_by_step(|server, output| {
+            let before = std::mem::replace(&mut taken, server.chat_counters().messages);
+            if let Output::Read(peer) = output
+                && let Some(&at) = by_peer.get(&peer)
+            {
+                self.clients[at].was_heard(taken - before, &mut self.order);
+            }
+        });
     }
 
     fn connect(&mut self, at: usize) {
@@ -214,25 +241,29 @@ impl World {
         if client.who.is_none() {
             client.asked = client.point.clone();
             client.next = None;
-            client.who = Some(self.house.arrive(&client.query(), Second));
+            client.unheard.clear();
+            client.who = Some(self.people.arrive(&client.query(), V2));
         }
     }
 
-    /// A few messages in a row, some with a `ref`, so that there are echoes within a turn.
+    /// A few messages in a row, some with a `ref`, so that there are echoes among others.
     fn say(&mut self, at: usize) {
         let Some(who) = self.clients[at].who else { return };
         for _ in 0..=self.random.below(4) {
             self.said += 1;
             let message = format!("message {}", self.said);
-            let before = self.house.server.counters().messages;
+            let taken = self.people.server().chat_counters().messages;
             match self.random.below(3) {
-                0 => self.house.send(who, &chat_with_reference(&message, "r")),
-                1 => self.house.send(who, r#"{"type":"typing"}"#),
-                _ => self.house.say(who, &message),
+                0 => self.people.send(who, &chat_with_reference(&message, "r")),
+                1 => {
+                    self.people.send(who, r#"{"type":"typing"}"#);
+                    continue;
+                }
+                _ => self.people.say(who, &message),
             }
-            if self.house.server.counters().messages > before {
-                self.order.said.entry(self.clients[at].room).or_default().push(message);
-            }
+            self.clients[at].unheard.push_back(message);
+            let taken = self.people.server().chat_counters().messages - taken;
+            self.clients[at].was_heard(taken, &mut self.order);
         }
     }
 
@@ -240,20 +271,20 @@ impl World {
     fn stall(&mut self, at: usize) {
         let bytes = self.random.below(1_000);
         if let Some(who) = self.clients[at].who {
-            self.house.stall(who, bytes);
+            self.people.stall(who, bytes);
         }
     }
 
     fn read_some(&mut self, at: usize) {
         let bytes = self.random.below(600);
         if let Some(who) = self.clients[at].who {
-            self.house.read_some(who, bytes);
+            self.people.read_some(who, bytes);
         }
     }
 
     fn read(&mut self, at: usize) {
         if let Some(who) = self.clients[at].who {
-            self.house.read(who);
+            self.people.read(who);
         }
     }
 
@@ -261,13 +292,13 @@ impl World {
     fn drop(&mut self, at: usize) {
         self.look(at);
         if let Some(who) = self.clients[at].who.take() {
-            self.house.leave(who);
+            self.people.leave(who);
         }
     }
 
     fn close(&mut self, at: usize) {
         if let Some(who) = self.clients[at].who {
-            self.house.send_bytes(who, masked(0x88, &[0x03, 0xe8]));
+            self.people.send_bytes(who, &masked(0x88, &[0x03, 0xe8]));
         }
     }
 
@@ -275,14 +306,14 @@ impl World {
     fn look(&mut self, at: usize) {
         let client = &mut self.clients[at];
         let Some(who) = client.who else { return };
-        for frame in self.house.take(who) {
+        for frame in self.people.take(who) {
             client.handle(&frame, self.history, &mut self.order);
         }
-        let person = self.house.person(who);
+        let person = self.people.person(who);
         let is_refused = person.status.is_some_and(|status| status != 101);
         if is_refused || person.close.is_some() || person.peer.is_none() {
             client.who = None;
-            self.house.leave(who);
+            self.people.leave(who);
         }
     }
 
@@ -292,20 +323,20 @@ impl World {
             self.read(at);
             self.drop(at);
         }
-        self.house.turn();
+        self.flush();
         for at in 0..CLIENTS {
             self.connect(at);
-            self.house.turn();
+            self.flush();
             self.look(at);
             let client = &self.clients[at];
             if client.who.is_none() {
-                continue; // no place for one more room
+                continue; // there is one room too many
             }
             let room = format!("username=observer&room=r{}", client.room);
-            let observer = self.house.join(&room, Second);
-            let welcome = json(&self.house.take(observer)[0])["payload"].clone();
-            self.house.leave(observer);
-            self.house.turn();
+            let observer = self.people.join(&room, V2);
+            let welcome = json(&self.people.take(observer)[0])["payload"].clone();
+            self.people.leave(observer);
+            self.people.flush();
             assert_eq!(welcome["epoch"], client.epoch, "{}", client.name);
             let next = welcome["lastId"].as_str().map_or(1, |id| id.parse::<u64>().unwrap() + 1);
             assert_eq!(client.next, Some(next), "{} has seen all", client.name);
@@ -327,7 +358,7 @@ fn run(seed: u64) -> Tally {
         world.step();
     }
     world.settle();
-    let too_slow = world.house.server.counters().left.of(Ending::TooSlow);
+    let too_slow = world.people.server().counters().exited.of(Ending::TooSlow);
     let mut tally = Tally { too_slow, ..Tally::default() };
     for client in &world.clients {
         tally.resumed += client.resumed;
@@ -369,24 +400,24 @@ fn who_comes_back_gets_every_message_exactly_once() {
 
 // --- resume points one by one
 
-/// A house whose lobby has heard seven messages and keeps the last five, 3 to 7; somebody is in.
-fn lobby_of_seven() -> House {
-    let mut house = House::new(Limits { history_frames_max: 5, ..Limits::default() });
-    let alice = house.join("username=alice", Second);
+/// A people whose lobby has heard seven messages and keeps the last five, 3 to 7; somebody is in.
+fn lobby_of_seven() -> People {
+    let mut people = People::new(Limits { history_frames_max: 5, ..Limits::default() });
+    let alice = people.join("username=alice", V2);
     for message in 1..=7 {
-        house.say(alice, &message.to_string());
+        people.say(alice, &message.to_string());
     }
-    house.turn();
-    house
+    people.flush();
+    people
 }
 
 /// What somebody is told on coming with these parameters: `complete`, and the ids of the replay.
-fn come_back(house: &mut House, parameters: &str) -> (bool, Vec<String>) {
-    let who = house.join(&format!("username=bob&{parameters}"), Second);
-    assert_eq!(house.person(who).status, Some(101), "{parameters}");
-    let told: Vec<Value> = house.take(who).iter().map(|frame| json(frame)).collect();
-    house.leave(who);
-    house.turn();
+fn come_back(people: &mut People, parameters: &str) -> (bool, Vec<String>) {
+    let who = people.join(&format!("username=bob&{parameters}"), V2);
+    assert_eq!(people.person(who).status, Some(101), "{parameters}");
+    let told: Vec<Value> = people.take(who).iter().map(|frame| json(frame)).collect();
+    people.leave(who);
+    people.flush();
     let replay = told.iter().filter(|frame| frame["type"] == "chatMessage");
     let ids = replay.map(|frame| frame["payload"]["id"].as_str().expect("an id").to_owned());
     (told[0]["payload"]["complete"].as_bool().expect("yes or no"), ids.collect())
@@ -397,7 +428,7 @@ const WHOLE: [&str; 5] = ["3", "4", "5", "6", "7"];
 
 #[test]
 fn the_decision_table() {
-    let mut house = lobby_of_seven();
+    let mut people = lobby_of_seven();
     let table = [
         ("", true, 3),
         ("since=", true, 3),
@@ -417,28 +448,28 @@ fn the_decision_table() {
     ];
     for (parameters, complete, from) in table {
         let ids: Vec<String> = (from..=7).map(|id: u32| id.to_string()).collect();
-        assert_eq!(come_back(&mut house, parameters), (complete, ids), "{parameters}");
+        assert_eq!(come_back(&mut people, parameters), (complete, ids), "{parameters}");
     }
 }
 
 #[test]
 fn before_the_first_message_the_point_is_0() {
-    let mut house = House::new(Limits { history_frames_max: 5, ..Limits::default() });
-    let alice = house.join("username=alice", Second);
+    let mut people = People::new(Limits { history_frames_max: 5, ..Limits::default() });
+    let alice = people.join("username=alice", V2);
     let since = "since=0&epoch=e-1";
-    assert_eq!(come_back(&mut house, since), (true, vec![]));
-    house.say(alice, "first");
-    assert_eq!(come_back(&mut house, since), (true, vec!["1".to_owned()]));
+    assert_eq!(come_back(&mut people, since), (true, vec![]));
+    people.say(alice, "first");
+    assert_eq!(come_back(&mut people, since), (true, vec!["1".to_owned()]));
     for _ in 0..5 {
-        house.say(alice, "more");
+        people.say(alice, "more");
     }
-    let (complete, ids) = come_back(&mut house, since);
+    let (complete, ids) = come_back(&mut people, since);
     assert_eq!((complete, ids.len()), (false, 5));
 }
 
 #[test]
 fn a_broken_point_is_a_whole_replay_and_no_more() {
-    let mut house = lobby_of_seven();
+    let mut people = lobby_of_seven();
     // As long as a request allows, and the second one in digits that are not ASCII's.
     let (nines, digits) = ("9".repeat(5_000), "%D9%A3".repeat(1_000));
     let broken = [
@@ -472,75 +503,75 @@ fn a_broken_point_is_a_whole_replay_and_no_more() {
     ];
     for since in broken {
         let parameters = format!("since={since}&epoch={EPOCH}");
-        let (complete, ids) = come_back(&mut house, &parameters);
+        let (complete, ids) = come_back(&mut people, &parameters);
         assert_eq!((complete, ids), (false, WHOLE.map(str::to_owned).to_vec()), "{since}");
         let parameters = format!("since=5&epoch={since}");
-        assert!(!come_back(&mut house, &parameters).0, "{since} as an epoch");
+        assert!(!come_back(&mut people, &parameters).0, "{since} as an epoch");
     }
 }
 
 #[test]
 fn a_point_of_ten_kilobytes_is_no_request() {
-    let mut house = lobby_of_seven();
-    let who = house.join(&format!("since={}&epoch={EPOCH}", "7".repeat(10_000)), Second);
-    assert_eq!(house.person(who).status, Some(431));
-    assert_eq!(house.server.members("lobby"), 1);
+    let mut people = lobby_of_seven();
+    let who = people.join(&format!("since={}&epoch={EPOCH}", "7".repeat(10_000)), V2);
+    assert_eq!(people.person(who).status, Some(431));
+    assert_eq!(people.server().members("lobby"), 1);
 }
 
 #[test]
-fn the_first_dialect_knows_no_point() {
-    let mut house = lobby_of_seven();
-    let who = house.join("username=bob&since=6&epoch=e-1", First);
-    let told = house.take(who);
+fn version_1_knows_no_point() {
+    let mut people = lobby_of_seven();
+    let who = people.join("username=bob&since=6&epoch=e-1", V1);
+    let told = people.take(who);
     let replay = told.iter().filter(|frame| frame.contains(r#""type":"chatMessage""#));
     assert_eq!(replay.count(), 5, "the whole replay, as ever");
 }
 
 #[test]
 fn ids_of_a_room_given_back_mean_nothing_in_the_next() {
-    let mut house = House::new(Limits { rooms_max: 1, ..Limits::default() });
-    let alice = house.join("username=alice&room=a", Second);
-    house.say(alice, "one");
-    house.leave(alice);
-    house.turn();
+    let mut people = People::new(Limits { rooms_max: 1, ..Limits::default() });
+    let alice = people.join("username=alice&room=a", V2);
+    people.say(alice, "one");
+    people.leave(alice);
+    people.flush();
     let point = "since=1&epoch=e-1&room=a";
-    assert_eq!(come_back(&mut house, point), (true, vec![]));
-    let bob = house.join("username=bob&room=b", Second); // for which a is forgotten
-    house.leave(bob);
-    house.turn();
-    let carol = house.join("username=carol&room=a", Second);
-    house.say(carol, "another one");
-    house.turn();
-    assert_eq!(come_back(&mut house, point), (false, vec!["1".to_owned()]));
+    assert_eq!(come_back(&mut people, point), (true, vec![]));
+    let bob = people.join("username=bob&room=b", V2); // for which a is forgotten
+    people.leave(bob);
+    people.flush();
+    let carol = people.join("username=carol&room=a", V2);
+    people.say(carol, "another one");
+    people.flush();
+    assert_eq!(come_back(&mut people, point), (false, vec!["1".to_owned()]));
 }
 
 #[test]
 fn another_room_is_another_epoch() {
-    let mut house = lobby_of_seven();
-    let other = house.join("username=alice&room=den", Second);
-    house.say(other, "one");
-    house.turn();
-    assert_eq!(come_back(&mut house, "room=den&since=1&epoch=e-1"), (false, vec!["1".to_owned()]));
+    let mut people = lobby_of_seven();
+    let other = people.join("username=alice&room=den", V2);
+    people.say(other, "one");
+    people.flush();
+    assert_eq!(come_back(&mut people, "room=den&since=1&epoch=e-1"), (false, vec!["1".to_owned()]));
 }
 
 #[test]
 fn a_reader_that_was_too_slow_misses_nothing() {
-    let mut house = House::new(Limits { queue_frames_max: 8, ..Limits::default() });
-    let alice = house.join("username=alice", Second);
-    let bob = house.join("username=bob", Second);
-    house.take(bob);
-    house.stall(bob, 200); // within the second message
+    let mut people = People::new(Limits { queue_frames_max: 8, ..Limits::default() });
+    let alice = people.join("username=alice", V2);
+    let bob = people.join("username=bob", V2);
+    people.take(bob);
+    people.stall(bob, 200); // within the second message
     for message in 1..=30 {
-        house.say(alice, &message.to_string());
-        house.turn();
+        people.say(alice, &message.to_string());
+        people.flush();
     }
-    house.read(bob);
-    house.turn();
-    assert_eq!(house.person(bob).close, Some(1013));
-    let seen = house.take(bob);
+    people.read(bob);
+    people.flush();
+    assert_eq!(people.person(bob).close, Some(1013));
+    let seen = people.take(bob);
     let last = json(seen.last().expect("what was half written is completed"));
     assert_eq!((seen.len(), &last["payload"]["id"]), (2, &Value::from("2")));
-    let (complete, ids) = come_back(&mut house, "since=2&epoch=e-1");
+    let (complete, ids) = come_back(&mut people, "since=2&epoch=e-1");
     let missing: Vec<String> = (3..=30).map(|id: u32| id.to_string()).collect();
     assert_eq!((complete, ids), (true, missing));
 }

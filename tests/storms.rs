@@ -16,10 +16,10 @@ use common::program::{
     Client, HEALTH, PATIENCE, Program, can, eventually, finish, hear, hear_of, read_all, say,
     stream_of,
 };
-use common::{handshake, masked};
 use hallway::limits::{ACCEPTS_PER_ITERATION, DESCRIPTORS_RESERVED, REFUSALS_MAX};
 use hallway::process::raise_descriptor_limit;
 use rustix::net::sockopt::set_socket_linger;
+use testkit::client::{handshake, masked};
 use tungstenite::Message;
 
 /// Whether this process may have so many descriptors; the server gets as many.
@@ -37,7 +37,7 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// A connection that has asked for a place in a room and not read the answer.
+/// A connection that has asked for a room and not read the answer.
 fn ask_for(address: SocketAddr, room: impl Display) -> TcpStream {
     let mut stream = connect(address);
     let _ = stream.write_all(handshake(&format!("room={room}"), "").as_bytes());
@@ -56,7 +56,7 @@ fn status(stream: &mut TcpStream) -> String {
 // --- who is let in
 
 #[test]
-fn a_storm_meets_a_full_house_and_all_but_so_many_are_told() {
+fn a_storm_meets_a_full_server_and_all_but_so_many_are_told() {
     for (options, refusal) in
         [(["--max-peers", "20"], "503"), (["--max-peers-per-ip", "20"], "429")]
     {
@@ -64,7 +64,7 @@ fn a_storm_meets_a_full_house_and_all_but_so_many_are_told() {
         let mut storm: Vec<_> = (0..200).map(|_| ask_for(program.address, "storm")).collect();
         let statuses: Vec<_> = storm.iter_mut().map(status).collect();
         let count = |status: &str| statuses.iter().filter(|each| *each == status).count();
-        // Beyond the places for refusals the answer can be overtaken by a reset.
+        // Beyond the slots for refusals the answer can be overtaken by a reset.
         assert_eq!((count("101"), count("101") + count(refusal) + count("")), (20, 200));
         assert!(count(refusal) >= 8, "{statuses:?}");
         let refused = statuses.iter().position(|each| each == refusal).expect("a refusal");
@@ -72,19 +72,19 @@ fn a_storm_meets_a_full_house_and_all_but_so_many_are_told() {
         assert_eq!(rest.contains("\r\nRetry-After: 5\r\n"), refusal == "503", "{rest}");
 
         drop(storm);
-        eventually("there are places again", || {
+        eventually("there are slots again", || {
             status(&mut ask_for(program.address, "den")) == "101"
         });
     }
 }
 
 #[test]
-fn who_asks_too_slowly_gives_way_to_who_comes() {
+fn who_asks_too_slowly_is_evicted_for_who_comes() {
     let program = Program::start(&["--max-peers", "4"]);
     let mut alice = program.join("alice");
     let mut slow: Vec<_> = (0..30).map(|_| connect(program.address)).collect();
     for stream in &mut slow {
-        // Those beyond the last place have been turned away already.
+        // Those beyond the last slot have been turned away already.
         let _ = stream.write_all(b"GET /chat HTTP/1.1\r\n");
     }
     eventually("somebody gives way", || status(&mut ask_for(program.address, "den")) == "101");
@@ -92,11 +92,11 @@ fn who_asks_too_slowly_gives_way_to_who_comes() {
     say(&mut alice, "who was that?");
     hear_of(&mut alice, "who was that?");
     let descriptors_max = 4 + u64::from(REFUSALS_MAX) + DESCRIPTORS_RESERVED;
-    assert!(program.descriptors() as u64 <= descriptors_max, "places are taken, not added");
+    assert!(program.descriptors() as u64 <= descriptors_max, "slots are taken, not added");
 }
 
 #[test]
-fn one_turn_takes_in_so_many_and_the_next_the_rest() {
+fn one_iteration_takes_in_so_many_and_the_next_the_rest() {
     if !can("strace", Command::new("strace").args(["-o", "/dev/null", "true"])) || !can_have(1024) {
         return;
     }
@@ -123,10 +123,13 @@ fn one_turn_takes_in_so_many_and_the_next_the_rest() {
 
     let text = std::fs::read_to_string(&trace).expect("a trace");
     let _ = std::fs::remove_file(&trace);
-    let turns = text.split("epoll_wait(").map(|turn| {
-        turn.lines().filter(|line| line.starts_with("accept4(") && !line.contains(" = -1 ")).count()
+    let iterations = text.split("epoll_wait(").map(|iteration| {
+        iteration
+            .lines()
+            .filter(|line| line.starts_with("accept4(") && !line.contains(" = -1 "))
+            .count()
     });
-    assert_eq!(turns.max(), Some(ACCEPTS_PER_ITERATION), "the most that one turn has taken in");
+    assert_eq!(iterations.max(), Some(ACCEPTS_PER_ITERATION), "the most that one has taken in");
 }
 
 // --- who says too much
@@ -203,7 +206,7 @@ impl Circle {
     fn join(address: SocketAddr, room: &str, size: usize) -> Self {
         let member = |number| {
             let url = format!("ws://{address}/chat?room={room}&username=c{number}");
-            let (client, _) = tungstenite::connect(url).expect("a place");
+            let (client, _) = tungstenite::connect(url).expect("a slot");
             stream_of(&client).set_read_timeout(Some(PATIENCE)).expect("a timeout");
             client
         };
@@ -228,7 +231,7 @@ impl Circle {
     }
 }
 
-/// The next chat message; what the house says of those who come and go is not one.
+/// The next chat message; what the server says of those who come and go is not one.
 fn hear_message(client: &mut Client) -> String {
     loop {
         match client.read().expect("nobody here is sent away") {

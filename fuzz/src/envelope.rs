@@ -1,11 +1,11 @@
 //! Text to commands, notices to text, and names.
 
-use hallway::limits::{JSON_BYTES_PER_TEXT_BYTE, Limits, REFERENCE_BYTES_MAX};
-use hallway::wire::envelope::{
-    self, Announced, Command, Dialect, EnvelopeError, Notice, Rejection, Said, Terms, Welcome,
-    parse, read_said, reference, write_with_reference,
+use hallway::envelope::name::{clean, is_invisible};
+use hallway::envelope::{
+    self, Announced, ClientLimits, Command, EnvelopeError, Notice, Rejection, Text, Version,
+    Welcome, parse, reference, write_with_reference,
 };
-use hallway::wire::name::{clean, is_invisible};
+use hallway::limits::{JSON_BYTES_PER_TEXT_BYTE, Limits, REFERENCE_BYTES_MAX};
 use serde_json::{Value, from_slice, from_str, json};
 
 use crate::input::Input;
@@ -22,8 +22,8 @@ pub fn envelope(data: &[u8]) {
     let text = String::from_utf8_lossy(input.rest());
     // The oracle gives up on deep nesting and on numbers beyond an f64, which we only skip.
     let value: Option<Value> = from_str(&text).ok();
-    for dialect in Dialect::ALL {
-        check_command(&text, value.as_ref(), dialect, &limits);
+    for version in Version::ALL {
+        check_command(&text, value.as_ref(), version, &limits);
     }
     check_name(&text, usize::from(choice / 2));
     // Each of these is as much work as all the rest.
@@ -34,18 +34,18 @@ pub fn envelope(data: &[u8]) {
     }
 }
 
-fn check_command(text: &str, value: Option<&Value>, dialect: Dialect, limits: &Limits) {
+fn check_command(text: &str, value: Option<&Value>, version: Version, limits: &Limits) {
     let member = |name: &str| value?.get("payload")?.get(name);
-    match parse(text, dialect, limits) {
-        Ok(Command::ChatMessage { message, reference: named }) => {
+    match parse(text, version, limits) {
+        Ok(Command::Text { text: message, reference: named }) => {
             assert!(!message.is_empty() && message.len() <= limits.text_bytes_max as usize);
             if value.is_some() {
                 assert_eq!(member("message").and_then(Value::as_str), Some(&*message));
             }
-            assert!(named.is_none() || dialect == Dialect::Second);
-            assert_eq!(named, reference(text).filter(|_| dialect == Dialect::Second));
+            assert!(named.is_none() || version == Version::V2);
+            assert_eq!(named, reference(text).filter(|_| version == Version::V2));
         }
-        Ok(Command::Typing) => assert_eq!(dialect, Dialect::Second),
+        Ok(Command::Typing) => assert_eq!(version, Version::V2),
         Err(error) => {
             assert!(!error.to_string().is_empty() && !error.code().is_empty());
             check_refusal(&error, value, limits);
@@ -83,10 +83,10 @@ fn check_refusal(error: &EnvelopeError, value: Option<&Value>, limits: &Limits) 
 fn check_there_and_back(text: &str, limits: &Limits) {
     let payload = json!({"message": text, "ref": text});
     let wire = json!({"type": "chatMessage", "payload": payload}).to_string();
-    for dialect in Dialect::ALL {
-        let named = (dialect == Dialect::Second).then_some(text);
-        match parse(&wire, dialect, limits) {
-            Ok(Command::ChatMessage { message, reference }) => {
+    for version in Version::ALL {
+        let named = (version == Version::V2).then_some(text);
+        match parse(&wire, version, limits) {
+            Ok(Command::Text { text: message, reference }) => {
                 assert_eq!((&*message, reference.as_deref()), (text, named));
             }
             Ok(command) => panic!("{command:?} is no message"),
@@ -102,38 +102,39 @@ fn check_there_and_back(text: &str, limits: &Limits) {
     }
 }
 
-/// Whatever the house says of people can be read by who gets it.
+/// Whatever the server says of people can be read by who gets it.
 fn check_notices_of_people(text: &str) {
     let who = Announced { username: text, count: usize::MAX };
     let rejection = Rejection { code: "code", text, reference: Some(text) };
-    let limits = Terms { text_bytes: 1, ref_bytes: 2, username_chars: 3, rate: 4, burst: u32::MAX };
+    let limits =
+        ClientLimits { text_bytes: 1, ref_bytes: 2, username_chars: 3, rate: 4, burst: u32::MAX };
     let (last_id, users) = (Some(u64::MAX.to_string()), Some(vec![text, text]));
     let (username, room, epoch, complete) = (text, text, text, true);
     let welcome = Welcome { username, room, epoch, last_id, complete, users, limits };
-    let system = |said: String| json!({"type": "system", "payload": {"text": said}});
-    let second = |kind: &str, payload: Value| json!({"type": kind, "payload": payload});
+    let system = |text: String| json!({"type": "system", "payload": {"text": text}});
+    let v2 = |kind: &str, payload: Value| json!({"type": kind, "payload": payload});
     let announced = json!({"username": text, "count": usize::MAX});
-    for (notice, in_first, in_second) in [
+    for (notice, in_v1, in_v2) in [
         (
             Notice::Joined(who),
             Some(system(format!("{text} joined"))),
-            second("userJoined", announced.clone()),
+            v2("userJoined", announced.clone()),
         ),
         (
             Notice::Left(who),
             Some(system(format!("{text} left"))),
-            second("userLeft", announced.clone()),
+            v2("userLeft", announced.clone()),
         ),
-        (Notice::Typing(text), None, second("typing", json!({"username": text}))),
+        (Notice::Typing(text), None, v2("typing", json!({"username": text}))),
         (
             Notice::Rejected(rejection),
             Some(system(text.to_owned())),
-            second("error", json!({"code": "code", "text": text, "ref": text})),
+            v2("error", json!({"code": "code", "text": text, "ref": text})),
         ),
         (
             Notice::Welcome(&welcome),
             None,
-            second(
+            v2(
                 "welcome",
                 json!({
                     "username": text, "room": text, "epoch": text, "users": [text, text],
@@ -144,25 +145,25 @@ fn check_notices_of_people(text: &str) {
             ),
         ),
     ] {
-        assert_eq!(read(&notice, Dialect::First), in_first);
-        assert_eq!(read(&notice, Dialect::Second), Some(in_second));
+        assert_eq!(read(&notice, Version::V1), in_v1);
+        assert_eq!(read(&notice, Version::V2), Some(in_v2));
     }
 }
 
-/// What a client reads of a notice; `None` where its dialect has no words for it.
-fn read(notice: &Notice<'_>, dialect: Dialect) -> Option<Value> {
+/// What a client reads of a notice; `None` where its version has no words for it.
+fn read(notice: &Notice<'_>, version: Version) -> Option<Value> {
     let mut wire = Vec::new();
-    envelope::write(notice, dialect, &mut wire);
+    envelope::write(notice, version, &mut wire);
     (!wire.is_empty()).then(|| from_slice(&wire).expect("what we write is JSON"))
 }
 
 /// A message can be read by who gets it, and is no longer than the limits foresee.
 fn check_notices(text: &str) {
-    let said = Said { id: u64::MAX, unix_ms: 0, username: "somebody", message: text };
+    let message = Text { id: u64::MAX, unix_ms: 0, username: "somebody", text };
     let mut plain = Vec::new();
-    for dialect in Dialect::ALL {
+    for version in Version::ALL {
         plain.clear();
-        envelope::write(&Notice::Said(said), dialect, &mut plain);
+        envelope::write(&Notice::Text(message), version, &mut plain);
         let limits = Limits {
             text_bytes_max: u32::try_from(text.len()).expect("short"),
             ..Limits::default()
@@ -170,9 +171,8 @@ fn check_notices(text: &str) {
         assert!(plain.len() < limits.frame_bytes_max() as usize, "{JSON_BYTES_PER_TEXT_BYTE}");
         let value: Value = from_slice(&plain).expect("what we write is JSON");
         assert_eq!(value["type"], "chatMessage");
-        assert_eq!(value["payload"]["message"], text);
-        let read = read_said(&plain);
-        assert_eq!((&*read.username, &*read.message), (said.username, text));
+        let payload = &value["payload"];
+        assert_eq!((&payload["username"], &payload["message"]), (&"somebody".into(), &text.into()));
     }
     let mut echo = Vec::new();
     write_with_reference(&plain, text, &mut echo);

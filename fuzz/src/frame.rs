@@ -1,11 +1,12 @@
 //! Bytes into the frame handler, in any cut, beside an oracle.
 
 use hallway::limits::Limits;
-use hallway::wire::frame::{Control, Data, Decoder, Event, Frame, FrameError, OpCode, sent_len};
+use hallway::ws::frame::{Control, Data, Decoder, Event, Frame, FrameError, OpCode};
+use testkit::{client, heap};
 use tungstenite::protocol::frame::FrameHeader;
 
 use crate::input::{Input, pieces};
-use crate::oracle::{self, Said};
+use crate::oracle::{self, Received};
 
 /// Longest input that is also handed in byte by byte.
 const DRIPPED_BYTES_MAX: usize = 4096;
@@ -17,7 +18,7 @@ const FRAGMENTS_MAX: [u32; 3] = [1_024, 2, 5];
 /// How a stream of frames ends, as far as it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Judgement {
-    said: Vec<Said>,
+    received: Vec<Received>,
     fault: Option<FrameError>,
 }
 
@@ -50,13 +51,13 @@ pub fn frame(data: &[u8]) {
         let close = Frame::close(fault.close_code(), &reason);
         assert!(close.ends_with(reason.as_bytes()), "the reason fits into the Close: {reason}");
     }
-    whole.said.iter().for_each(check_encoder);
+    whole.received.iter().for_each(check_encoder);
 }
 
 /// Ours, and the bytes that were handed in until there was a verdict.
 fn judge<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, limits: &Limits) -> (Judgement, usize) {
     let mut decoder = Decoder::default();
-    let mut judgement = Judgement { said: Vec::new(), fault: None };
+    let mut judgement = Judgement { received: Vec::new(), fault: None };
     let mut all = Vec::new();
     for piece in pieces {
         all.extend_from_slice(piece);
@@ -65,8 +66,8 @@ fn judge<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, limits: &Limits) -> (Ju
         loop {
             match decoder.decode(&mut input, limits) {
                 Ok(Some(event)) => {
-                    judgement.said.push(said(event));
-                    if let Some(Said::Close(_)) = judgement.said.last() {
+                    judgement.received.push(received(event));
+                    if let Some(Received::Close(_)) = judgement.received.last() {
                         return (judgement, all.len() - input.len());
                     }
                 }
@@ -79,17 +80,20 @@ fn judge<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, limits: &Limits) -> (Ju
         }
         assert!(input.is_empty(), "None means that all was taken");
     }
-    assert_eq!(decoder.is_idle(), is_between_messages(&all), "memory is held for a reason");
+    let held = heap::held();
+    drop(decoder);
+    let is_holding = heap::held() != held;
+    assert_eq!(is_holding, !is_between_messages(&all), "memory is held for a reason");
     (judgement, all.len())
 }
 
-fn said(event: Event<'_>) -> Said {
+fn received(event: Event<'_>) -> Received {
     match event {
-        Event::Text(text) => Said::Text(text.into_owned()),
-        Event::Binary(bytes) => Said::Binary(bytes.into_owned()),
-        Event::Ping(bytes) => Said::Ping(bytes.into_owned()),
-        Event::Pong(bytes) => Said::Pong(bytes.into_owned()),
-        Event::Close(code) => Said::Close(code.map(u16::from)),
+        Event::Text(text) => Received::Text(text.into_owned()),
+        Event::Binary(bytes) => Received::Binary(bytes.into_owned()),
+        Event::Ping(bytes) => Received::Ping(bytes.into_owned()),
+        Event::Pong(bytes) => Received::Pong(bytes.into_owned()),
+        Event::Close(code) => Received::Close(code.map(u16::from)),
     }
 }
 
@@ -100,9 +104,9 @@ fn compare(bytes: &[u8], ours: &Judgement, limits: &Limits) {
     if ours.fault.is_some() {
         complete_last_frame(&mut completed, limits.message_bytes_max);
     }
-    let (said, failed) = oracle::judge(&completed, limits.message_bytes_max);
-    let same_until_now = said.starts_with(&ours.said);
-    let same = said == ours.said;
+    let (received, failed) = oracle::judge(&completed, limits.message_bytes_max);
+    let same_until_now = received.starts_with(&ours.received);
+    let same = received == ours.received;
     let code = ours.fault.map(|fault| u16::from(fault.close_code()));
     let agreed = match ours.fault {
         // tungstenite takes a length in any form, also in the longer ones where a shorter would
@@ -122,15 +126,15 @@ fn compare(bytes: &[u8], ours: &Judgement, limits: &Limits) {
         // tungstenite reports the frame, with the 1002 that it answers, as if the client had
         // sent that; but it looks at the reason first.
         Some(FrameError::ForbiddenCloseCode(_)) if last_close_reason_is_text(bytes) => {
-            let others = said.get(ours.said.len()..);
-            same_until_now && others == Some(&[Said::Close(code)]) && code == Some(1002)
+            let others = received.get(ours.received.len()..);
+            same_until_now && others == Some(&[Received::Close(code)]) && code == Some(1002)
         }
         Some(FrameError::ForbiddenCloseCode(_)) => {
             same && failed == Some(1007) && code == Some(1002)
         }
         _ => same && failed == code,
     };
-    assert!(agreed, "{bytes:02x?}: ours {ours:?}, the oracle's {said:?} {failed:?}");
+    assert!(agreed, "{bytes:02x?}: ours {ours:?}, the oracle's {received:?} {failed:?}");
 }
 
 /// One frame as its header has it, however wrong. Written apart from the server's own reader.
@@ -164,8 +168,8 @@ fn raw(bytes: &[u8], start: usize) -> Option<Raw> {
 fn last(bytes: &[u8]) -> (Option<Raw>, usize) {
     let (mut before, mut start) = (None, 0);
     while let Some(frame) = raw(bytes, start) {
-        let room = (bytes.len() - start - frame.header) as u64;
-        if frame.len > room {
+        let left = (bytes.len() - start - frame.header) as u64;
+        if frame.len > left {
             return (Some(frame), start);
         }
         start += frame.header + usize::try_from(frame.len).expect("within the bytes");
@@ -250,16 +254,17 @@ fn is_between_messages(bytes: &[u8]) -> bool {
 }
 
 /// The other direction: what we write, tungstenite reads.
-fn check_encoder(said: &Said) {
-    let (opcode, payload) = match said {
-        Said::Text(text) => (OpCode::Data(Data::Text), text.as_bytes()),
-        Said::Binary(bytes) => (OpCode::Data(Data::Binary), &bytes[..]),
-        Said::Ping(bytes) => (OpCode::Control(Control::Ping), &bytes[..]),
-        Said::Pong(bytes) => (OpCode::Control(Control::Pong), &bytes[..]),
-        Said::Close(_) => return,
+fn check_encoder(received: &Received) {
+    let (opcode, payload) = match received {
+        Received::Text(text) => (OpCode::Data(Data::Text), text.as_bytes()),
+        Received::Binary(bytes) => (OpCode::Data(Data::Binary), &bytes[..]),
+        Received::Ping(bytes) => (OpCode::Control(Control::Ping), &bytes[..]),
+        Received::Pong(bytes) => (OpCode::Control(Control::Pong), &bytes[..]),
+        Received::Close(_) => return,
     };
     let frame = Frame::new(opcode, payload);
-    assert_eq!(sent_len(&frame), frame.len());
+    let (read, len) = client::first_frame(&frame).expect("all of it");
+    assert_eq!((read.opcode, &read.payload[..], len), (frame[0] & 0x0f, payload, frame.len()));
     let mut cursor = std::io::Cursor::new(&frame[..]);
     let (header, len) = FrameHeader::parse(&mut cursor).expect("a header").expect("all of it");
     let start = usize::try_from(cursor.position()).expect("short");

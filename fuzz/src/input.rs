@@ -1,5 +1,7 @@
 //! The bytes of a fuzzer, taken as choices.
 
+use hallway::outbound::Thresholds;
+
 /// What is left of the fuzzer's bytes; zeros after that.
 ///
 /// Written by hand and not derived: the encoding never changes by itself, so a corpus stays good,
@@ -33,6 +35,33 @@ impl<'d> Input<'d> {
     /// One of `choices`.
     pub fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[usize::from(self.byte()) % choices.len()]
+    }
+
+    /// One byte chooses all thresholds: those of the server, or some that are crossed all the
+    /// time.
+    pub fn thresholds(&mut self) -> Thresholds {
+        let choice = self.byte();
+        let is_tiny = |bit: u32| choice >> bit & 1 == 1;
+        let mut thresholds = Thresholds::default();
+        if is_tiny(0) {
+            thresholds.crowd = 2;
+        }
+        if is_tiny(1) {
+            thresholds.news_ms = 2_500;
+        }
+        if is_tiny(2) {
+            thresholds.quantum_readers = 1;
+        }
+        if is_tiny(3) {
+            thresholds.quantum_bytes = 100;
+        }
+        if is_tiny(4) {
+            thresholds.unicasts = 1;
+        }
+        if is_tiny(5) {
+            thresholds.replay_bytes = 1;
+        }
+        thresholds
     }
 }
 

@@ -5,18 +5,20 @@
 
 mod envelope;
 mod frame;
-#[path = "../../tests/common/heap.rs"]
-mod heap;
-mod house;
 mod input;
 mod oracle;
 mod peer;
 mod server;
 mod stream;
 mod upgrade;
+mod watch;
 
 pub use envelope::envelope;
 pub use frame::frame;
 pub use peer::peer;
 pub use server::server;
 pub use upgrade::upgrade;
+
+/// Counts the memory that the server holds.
+#[global_allocator]
+static ALLOCATOR: testkit::heap::Counting = testkit::heap::Counting;

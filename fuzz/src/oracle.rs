@@ -5,9 +5,9 @@ use std::io::{self, Read, Write};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message};
 
-/// What a client said.
+/// What was received of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum Received {
     Text(String),
     Binary(Vec<u8>),
     Ping(Vec<u8>),
@@ -43,8 +43,8 @@ pub fn frame_bytes_max(message_bytes_max: u32) -> u32 {
     message_bytes_max.max(125)
 }
 
-/// What was said up to a Close or a fault, and the close code of the fault.
-pub fn judge(bytes: &[u8], message_bytes_max: u32) -> (Vec<Said>, Option<u16>) {
+/// What was received up to a Close or a fault, and the close code of the fault.
+pub fn judge(bytes: &[u8], message_bytes_max: u32) -> (Vec<Received>, Option<u16>) {
     // The default buffer of 128 KiB would be most of the work.
     let config = WebSocketConfig::default()
         .read_buffer_size(4096)
@@ -52,19 +52,19 @@ pub fn judge(bytes: &[u8], message_bytes_max: u32) -> (Vec<Said>, Option<u16>) {
         .max_frame_size(Some(frame_bytes_max(message_bytes_max) as usize));
     let mut context = WebSocketContext::new(Role::Server, Some(config));
     let mut stream = Memory(bytes);
-    let mut said = Vec::new();
+    let mut received = Vec::new();
     loop {
         match context.read(&mut stream) {
-            Ok(Message::Text(text)) => said.push(Said::Text(text.to_string())),
-            Ok(Message::Binary(bytes)) => said.push(Said::Binary(bytes.to_vec())),
-            Ok(Message::Ping(bytes)) => said.push(Said::Ping(bytes.to_vec())),
-            Ok(Message::Pong(bytes)) => said.push(Said::Pong(bytes.to_vec())),
+            Ok(Message::Text(text)) => received.push(Received::Text(text.to_string())),
+            Ok(Message::Binary(bytes)) => received.push(Received::Binary(bytes.to_vec())),
+            Ok(Message::Ping(bytes)) => received.push(Received::Ping(bytes.to_vec())),
+            Ok(Message::Pong(bytes)) => received.push(Received::Pong(bytes.to_vec())),
             Ok(Message::Close(frame)) => {
-                said.push(Said::Close(frame.map(|frame| frame.code.into())));
-                return (said, None);
+                received.push(Received::Close(frame.map(|frame| frame.code.into())));
+                return (received, None);
             }
             Ok(Message::Frame(_)) => unreachable!("read makes no raw frames"),
-            Err(error) => return (said, code(&error)),
+            Err(error) => return (received, code(&error)),
         }
     }
 }

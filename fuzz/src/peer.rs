@@ -1,12 +1,19 @@
 //! One connection from its first byte to its last, with deadlines and limits moving, twice: once
 //! as it comes, once in pieces.
 
+use hallway::chat::{Server, Setup};
+use hallway::conn::{Application, Connections, Ending, Endings};
 use hallway::limits::Limits;
-use hallway::server::{Ending, Endings, Server};
+use hallway::outbound::Thresholds;
+use hallway::peer::PeerId;
+use testkit::Driver;
+use testkit::client::{V2, chat, handshake, masked};
 
-use crate::house::{House, handshake, masked};
 use crate::input::{Input, pieces};
+use crate::server::remembered;
 use crate::stream::{self, CLOSE, Stream};
+use crate::watch::{Remembered, Watch};
+use testkit::echo;
 
 /// Bytes of input beyond which a run says nothing new.
 const INPUT_BYTES_MAX: usize = 2 * 1024;
@@ -14,10 +21,19 @@ const INPUT_BYTES_MAX: usize = 2 * 1024;
 /// How long time stands still or moves, in milliseconds.
 const PAUSES: [u64; 8] = [0, 1, 999, 2_000, 9_999, 10_000, 30_001, 76_000];
 
-/// How the run goes: which server, and under which limits.
-struct Run {
-    limits: Limits,
-    is_echo: bool,
+/// How a run goes: under which limits, and with the input cut how.
+struct Run<'r> {
+    limits: &'r Limits,
+    thresholds: Thresholds,
+    operations: &'r [u8],
+    cut: Option<u8>,
+}
+
+/// The server, and its one client.
+struct World<A> {
+    driver: Driver<A>,
+    watch: Watch<A>,
+    id: PeerId,
 }
 
 /// What came of a run.
@@ -28,10 +44,11 @@ struct Outcome {
     was_slow: bool,
     /// Frames that were left out because its queue was full.
     too_slow: u64,
-    left: Endings,
+    exited: Endings,
 }
 
-/// Target `peer`. Three bytes choose the limits; then operations, each a letter and what it needs.
+/// Target `peer`. Four bytes choose the limits and the thresholds; then operations, each a letter
+/// and what it needs.
 pub fn peer(data: &[u8]) {
     let data = &data[..data.len().min(INPUT_BYTES_MAX)];
     let mut input = Input::new(data);
@@ -48,33 +65,37 @@ pub fn peer(data: &[u8]) {
         ..Limits::default()
     };
     limits.check().expect("coherent limits");
-    let run = Run { limits, is_echo: kind & 1 == 1 };
+    let thresholds = input.thresholds();
     let operations = input.rest();
-    let whole = run.go(operations, None);
+    let whole = Run { limits: &limits, thresholds, operations, cut: None };
     // No byte of the input is for the cut, but its length is another with each change.
     let [.., cut] = data.len().to_be_bytes();
-    let in_pieces = run.go(operations, Some(cut));
-    compare(&run, &whole, &in_pieces);
+    let in_pieces = Run { cut: Some(cut), ..whole };
+    if kind & 1 == 1 {
+        compare(&whole.echo(), &in_pieces.echo());
+    } else {
+        compare(&whole.chat(), &in_pieces.chat());
+    }
 }
 
 /// Cutting the input changes nothing but which of several Pings are answered, and when.
-fn compare(run: &Run, whole: &Outcome, in_pieces: &Outcome) {
+fn compare(whole: &Outcome, in_pieces: &Outcome) {
     let streams = (whole.stream(), in_pieces.stream());
     let was_slow = whole.was_slow || in_pieces.was_slow;
-    if !was_slow && !run.is_echo {
+    if !was_slow {
         assert_eq!((whole.too_slow, in_pieces.too_slow), (0, 0), "who reads all is not too slow");
     }
     // How much is left out of a queue that runs full depends on what has been written before.
     if whole.too_slow + in_pieces.too_slow > 0 {
         return;
     }
-    assert_eq!(whole.left, in_pieces.left, "the cut changes how it ends");
+    assert_eq!(whole.exited, in_pieces.exited, "the cut changes how it ends");
     // Pongs take room in a socket, so how many there are moves the moment of its last byte.
     assert!(was_slow || whole.is_open == in_pieces.is_open, "the cut changes who stays");
     match streams {
         (Some(whole), Some(in_pieces)) => {
             assert_eq!(whole.status, in_pieces.status);
-            let (frames, others) = (whole.said(), in_pieces.said());
+            let (frames, others) = (whole.lasting(), in_pieces.lasting());
             let common = frames.len().min(others.len());
             assert_eq!(frames[..common], others[..common], "the cut changes what is said");
             if !was_slow {
@@ -86,12 +107,28 @@ fn compare(run: &Run, whole: &Outcome, in_pieces: &Outcome) {
     }
 }
 
-impl Run {
-    fn go(&self, operations: &[u8], cut: Option<u8>) -> Outcome {
-        let make = if self.is_echo { Server::echo } else { Server::new };
-        let mut house = House::new(make, &self.limits, 1);
-        house.connect(0, usize::MAX);
-        let mut input = Input::new(operations);
+impl Run<'_> {
+    fn chat(&self) -> Outcome {
+        let limits = self.limits.clone();
+        let setup = Setup { limits, thresholds: self.thresholds, ..Setup::default() };
+        self.go(Driver::chat(setup), Server::check, remembered)
+    }
+
+    fn echo(&self) -> Outcome {
+        let driver = Driver::of(|| echo::connections(self.limits.clone(), self.thresholds));
+        self.go(driver, Connections::check_invariants, |_| Remembered::default())
+    }
+
+    fn go<A: Application>(
+        &self,
+        mut driver: Driver<A>,
+        check: fn(&Connections<A>),
+        remembered: fn(&Connections<A>) -> Remembered,
+    ) -> Outcome {
+        let watch = Watch::new(&driver, self.limits, self.thresholds, check, remembered);
+        let id = driver.connect(None).expect("a slot");
+        let mut world = World { driver, watch, id };
+        let mut input = Input::new(self.operations);
         let mut was_slow = false;
         while !input.is_empty() {
             let bytes = match input.byte() {
@@ -104,78 +141,74 @@ impl Run {
                     let len = input.byte();
                     Some(input.take(len.into()).to_vec())
                 }
-                b'm' => Some(chat(&mut input)),
+                b'm' => Some(chat(&"x".repeat(input.byte().into()))),
                 other => {
-                    was_slow |= step(&mut house, other, &mut input);
+                    was_slow |= world.step(other, &mut input);
                     None
                 }
             };
             if let Some(bytes) = bytes {
-                arrive(&mut house, &bytes, cut);
+                world.send(&bytes, self.cut);
             }
         }
-        outcome(house, was_slow)
+        world.end(was_slow)
     }
 }
 
 fn request(choice: u8) -> Vec<u8> {
     match choice % 4 {
-        0 => handshake("username=a", ""),
-        1 => handshake("username=a", "Sec-WebSocket-Protocol: hallway.v2\r\n"),
+        0 => handshake("username=a", "").into_bytes(),
+        1 => handshake("username=a", V2).into_bytes(),
         2 => b"GET /health HTTP/1.1\r\n\r\n".to_vec(),
         _ => b"GET / HTTP/1.1\r\nAccept-Encoding: gzip\r\n\r\n".to_vec(),
     }
 }
 
-fn chat(input: &mut Input<'_>) -> Vec<u8> {
-    let count = usize::from(input.byte());
-    let text =
-        format!(r#"{{"type":"chatMessage","payload":{{"message":"{}"}}}}"#, "x".repeat(count));
-    masked(0x81, text.as_bytes())
-}
-
-/// Hands a segment in, whole or in the pieces of a `cut`, with a turn after each.
-fn arrive(house: &mut House, bytes: &[u8], cut: Option<u8>) {
-    let whole = || bytes.chunks(usize::MAX).collect();
-    for piece in cut.map_or_else(whole, |cut| pieces(bytes, cut)) {
-        house.arrive(0, piece);
-        house.turn();
+impl<A: Application> World<A> {
+    /// The client sends a segment, which arrives whole or in the pieces of a `cut`, and all that
+    /// is due is done after each.
+    fn send(&mut self, bytes: &[u8], cut: Option<u8>) {
+        let whole = || bytes.chunks(usize::MAX).collect();
+        for piece in cut.map_or_else(whole, |cut| pieces(bytes, cut)) {
+            self.driver.send(self.id, piece);
+            self.watch.flush(&mut self.driver);
+        }
     }
-}
 
-/// What happens but for input; whether the client keeps the server waiting.
-fn step(house: &mut House, operation: u8, input: &mut Input<'_>) -> bool {
-    match operation {
-        b't' => house.pass(input.one_of(&PAUSES)),
-        b'e' => {
-            if let Some(id) = house.id(0) {
-                house.with_server(|server, now| server.handle_eof(id, now));
+    /// What happens but for input; whether the client keeps the server waiting.
+    fn step(&mut self, operation: u8, input: &mut Input<'_>) -> bool {
+        match operation {
+            b't' => self.watch.pass(&mut self.driver, input.one_of(&PAUSES)),
+            b'e' => self.driver.eof(self.id),
+            b'd' => self.driver.serve(Connections::drain),
+            b's' => {
+                self.driver.take_only(self.id, input.byte().into());
+                return true;
             }
+            b'r' => {
+                let more = input.byte();
+                self.driver
+                    .take_more(self.id, if more == u8::MAX { usize::MAX } else { more.into() });
+            }
+            _ => {}
         }
-        b'd' => house.with_server(Server::drain),
-        b's' => {
-            house.limit(0, input.byte().into());
-            return true;
-        }
-        b'r' => {
-            let more = input.byte();
-            house.read(0, if more == u8::MAX { usize::MAX } else { more.into() });
-        }
-        _ => {}
+        self.watch.flush(&mut self.driver);
+        false
     }
-    house.turn();
-    false
-}
 
-fn outcome(mut house: House, was_slow: bool) -> Outcome {
-    house.read(0, usize::MAX);
-    house.turn();
-    let counters = house.server().counters();
-    let (too_slow, left) = (counters.frames.too_slow, counters.left);
-    let open = house.sockets.pop().flatten();
-    let is_open = open.is_some();
-    let socket = open.or_else(|| house.closed.pop()).expect("one socket");
-    Outcome { written: socket.stream, is_open, was_slow, too_slow, left }
+    fn end(mut self, was_slow: bool) -> Outcome {
+        self.driver.take_more(self.id, usize::MAX);
+        self.watch.flush(&mut self.driver);
+        self.watch.check_idle(&self.driver);
+        let counters = self.driver.server.counters();
+        let exited = counters.exited;
+        let too_slow = self.driver.server.peers().outbound.frames().too_slow;
+        let open = self.driver.socket(self.id);
+        let is_open = open.is_some();
+        let socket = open.or(self.driver.closed.first()).expect("one socket");
+        let written = Vec::from(socket.received.clone());
+        Outcome { written, is_open, was_slow, too_slow, exited }
+    }
 }
 
 impl Outcome {
@@ -184,8 +217,8 @@ impl Outcome {
         let stream = stream::read(&self.written, self.is_open)?;
         if let Some((CLOSE, payload)) = stream.frames.last() {
             // The code of a client's own Close comes back, whatever it is.
-            let is_so = self.left.of(Ending::Left) == 1
-                || told(payload).is_some_and(|ending| self.left.of(ending) == 1);
+            let is_so = self.exited.of(Ending::ClosedByPeer) == 1
+                || told(payload).is_some_and(|ending| self.exited.of(ending) == 1);
             assert!(is_so, "a Close with {payload:02x?}, and another ending is counted");
         }
         Some(stream)

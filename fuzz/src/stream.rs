@@ -17,9 +17,9 @@ pub struct Stream<'b> {
 }
 
 impl<'b> Stream<'b> {
-    /// All frames but those that depend on how the input was cut into turns: Pongs, the count at
-    /// the end of a turn, and who is writing, which nobody is told who has other things to read.
-    pub fn said(&self) -> Vec<&Frame<'b>> {
+    /// All frames but those that depend on how the input was cut: Pongs, the count that a pass
+    /// begins with, and who is writing, which nobody is told who has other things to read.
+    pub fn lasting(&self) -> Vec<&Frame<'b>> {
         let passing = [&br#"{"type":"userCount""#[..], br#"{"type":"typing""#];
         let is_passing = |payload: &[u8]| passing.iter().any(|start| payload.starts_with(start));
         let frames = self.frames.iter();

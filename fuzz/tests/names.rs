@@ -1,6 +1,6 @@
 //! The characters that no name may have, against Unicode's own tables.
 
-use hallway::wire::name::is_invisible;
+use hallway::envelope::name::is_invisible;
 use regex_syntax::Parser;
 use regex_syntax::hir::{Class, HirKind};
 

@@ -1,15 +1,14 @@
 //! Who may join: host, origin, numbers and names are decided here and nowhere else.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::Chat;
-use super::routes::draining;
-use crate::clock::Now;
-use crate::conn::{Answer, Peers, full, unavailable};
+use super::routes::{Answered, draining};
+use crate::conn::{Answer, Caller, full, unavailable};
 use crate::envelope::{Version, name};
 use crate::http::{Request, Response, query_pairs};
 use crate::limits::{ROOM_CHARS_MAX, USERNAME_CHARS_MAX};
-use crate::peer::PeerId;
 use crate::rooms::{Entrance, LOBBY, Resume};
 use crate::ws::{self, Handshake};
 
@@ -19,102 +18,75 @@ struct Grant {
     author: Rc<str>,
 }
 
-/// The query parameters of `/chat`, percent-decoded, the first of each; empty where absent.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Query {
-    username: String,
-    room: String,
-    since: String,
-    epoch: String,
+/// The parameters of `/chat`, percent-decoded, the first of each name; empty where absent.
+fn parameters<'r>(request: &Request<'r>) -> [Cow<'r, str>; 4] {
+    let mut found = [const { None }; 4];
+    for (key, value) in query_pairs(request.query) {
+        let names = ["room", "username", "since", "epoch"];
+        if let Some(index) = names.iter().position(|name| key == *name) {
+            found[index].get_or_insert(value);
+        }
+    }
+    found.map(Option::unwrap_or_default)
 }
 
-impl Query {
-    fn of(request: &Request<'_>) -> Self {
-        let (mut username, mut room, mut since, mut epoch) = Default::default();
-        for (key, value) in query_pairs(request.query) {
-            let parameter: &mut Option<String> = match &*key {
-                "username" => &mut username,
-                "room" => &mut room,
-                "since" => &mut since,
-                "epoch" => &mut epoch,
-                _ => continue,
-            };
-            parameter.get_or_insert_with(|| value.into_owned());
-        }
-        let [username, room, since, epoch] =
-            [username, room, since, epoch].map(Option::unwrap_or_default);
-        Self { username, room, since, epoch }
-    }
-
-    /// The room that is asked for.
-    fn room(&self) -> String {
-        name::clean(&self.room, ROOM_CHARS_MAX).unwrap_or_else(|| LOBBY.to_owned())
-    }
-
-    /// The name that is asked for, or one for who gave none.
-    fn author(&self, now: Now) -> Rc<str> {
-        let name = name::clean(&self.username, USERNAME_CHARS_MAX);
-        name.unwrap_or_else(|| name::anonymous(now)).into()
-    }
-
-    fn resume(&self) -> Option<Resume<'_>> {
-        (!self.since.is_empty()).then_some(Resume { since: &self.since, epoch: &self.epoch })
-    }
+/// The room of this name, or the one of everybody who names none.
+fn room_of(asked: &str) -> String {
+    name::clean(asked, ROOM_CHARS_MAX).unwrap_or_else(|| LOBBY.to_owned())
 }
 
 impl Chat {
     /// Opens the WebSocket and joins the room that the request asks for.
     pub(super) fn upgrade(
         &mut self,
-        peers: &mut Peers,
-        id: PeerId,
+        caller: &mut Caller<'_>,
         request: &Request<'_>,
         handshake: &Handshake<'_>,
-        now: Now,
-    ) -> Result<Answer, Response> {
-        let query = Query::of(request);
-        let Grant { room, author } = self.admit(peers, id, handshake, &query, now)?;
-        if let Some(gate) = self.rooms.gate_of(&room, &peers.outbound) {
+    ) -> Answered {
+        let [room, username, since, epoch] = parameters(request);
+        let Grant { room, author } = self.admit(caller, handshake, &room, &username)?;
+        let (outbound, id) = (&mut caller.peers.outbound, caller.id);
+        if let Some(gate) = self.rooms.gate_of(&room, outbound) {
             return Ok(Answer::Wait(gate));
         }
         let version = Version::choose(ws::offered(request));
         log::debug!("joined peer={id} room={room:?} username={author:?}");
         let mut first = ws::switching_protocols(&handshake.accept, version.subprotocol());
-        let resume = query.resume();
+        let resume = (!since.is_empty()).then_some(Resume { since: &since, epoch: &epoch });
         let entrance = Entrance { room: &room, username: author, version, resume };
-        self.rooms.join(&mut peers.outbound, id, entrance, &mut first);
+        self.rooms.join(outbound, id, entrance, &mut first);
         Ok(Answer::Upgrade(first))
     }
 
-    /// Whether a peer may join.
+    /// Decides whether a peer may join, with what it asks for.
     fn admit(
         &mut self,
-        peers: &Peers,
-        id: PeerId,
+        caller: &Caller<'_>,
         handshake: &Handshake<'_>,
-        query: &Query,
-        now: Now,
+        room: &str,
+        username: &str,
     ) -> Result<Grant, Response> {
         self.check_origin(handshake)?;
+        let (peers, room) = (&caller.peers, room_of(room));
         self.counters.full += u64::from(peers.is_full() && !peers.is_draining());
-        check_peer(peers, id)?;
-        let room = query.room();
+        check_peer(caller)?;
         // From here on only what is granted changes anything: making a place can cost another
         // room its history.
         if !self.rooms.make_place(&room, &peers.outbound) {
             self.counters.no_room += 1;
             return Err(no_room());
         }
-        Ok(Grant { room, author: query.author(now) })
+        let name = name::clean(username, USERNAME_CHARS_MAX);
+        Ok(Grant { room, author: name.unwrap_or_else(|| name::anonymous(caller.now)).into() })
     }
 
     /// What an upgrade would be refused with, or else that one must ask for it. Browsers do not
     /// tell a page why its handshake was refused; this tells it.
-    pub(super) fn probe(&self, peers: &Peers, id: PeerId, request: &Request<'_>) -> Response {
-        let room = Query::of(request).room();
-        match check_peer(peers, id) {
+    pub(super) fn probe(&self, caller: &Caller<'_>, request: &Request<'_>) -> Response {
+        let [room, ..] = parameters(request);
+        match check_peer(caller) {
             Err(response) => response,
-            Ok(()) if !self.rooms.has_place(&room, &peers.outbound) => no_room(),
+            Ok(()) if !self.rooms.has_place(&room_of(&room), &caller.peers.outbound) => no_room(),
             Ok(()) => ws::upgrade_required(),
         }
     }
@@ -126,10 +98,8 @@ impl Chat {
             return Ok(());
         }
         let origin = origin.unwrap_or_default();
-        log::warn!(
-            "refused origin={origin:?} host={host:?} remedy=\"--origin {}\"",
-            origin.escape_debug()
-        );
+        let escaped = origin.escape_debug();
+        log::warn!("refused origin={origin:?} host={host:?} remedy=\"--origin {escaped}\"");
         let sentence =
             "pages of this origin may not connect; the operator can allow them with --origin";
         Err(Response::text(403, sentence).with("Hallway-Code", "origin"))
@@ -137,14 +107,15 @@ impl Chat {
 }
 
 /// Whether one more member may come, from the peer's address and into any room.
-fn check_peer(peers: &Peers, id: PeerId) -> Result<(), Response> {
+fn check_peer(caller: &Caller<'_>) -> Result<(), Response> {
+    let peers = &caller.peers;
     if peers.is_draining() {
         return Err(draining());
     }
     if peers.is_full() {
         return Err(full());
     }
-    if peers.is_address_full(id) {
+    if peers.is_address_full(caller.id) {
         let sentence = "too many connections from your address";
         return Err(Response::text(429, sentence).with("Hallway-Code", "address"));
     }

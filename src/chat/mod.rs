@@ -4,6 +4,7 @@
 //! ([`admission`]); what a member sends is done in [`commands`].
 
 mod admission;
+mod check;
 mod commands;
 mod counters;
 mod metrics;
@@ -17,14 +18,13 @@ pub use counters::Counters;
 pub use metrics::ResidentMemory;
 pub use origin::Origins;
 
-use crate::clock::Now;
-use crate::conn::{Answer, Application, Connections, Dismissal, Ending, Peers};
-use crate::http::Request;
+use crate::conn::{Answer, Application, Caller, Connections, Dismissal, Message, Peers};
+use crate::http::{Request, Response};
 use crate::limits::Limits;
-use crate::outbound::{ChannelKey, Outbound, Owner, Thresholds};
+use crate::outbound::{Block, ChannelKey, Outbound, Owner, Thresholds};
 use crate::peer::PeerId;
 use crate::rooms::Rooms;
-use metrics::Metrics;
+use crate::ws::frame::CloseCode;
 use pages::Pages;
 
 /// The chat server, but for its sockets and its clock.
@@ -54,7 +54,8 @@ impl Server {
             origins: setup.origins,
             rooms: Rooms::new(Rc::clone(&limits), setup.epoch),
             pages: Pages::default(),
-            metrics: Metrics::new(setup.resident_memory),
+            resident_memory: setup.resident_memory,
+            metrics: None,
             counters: Counters::default(),
         };
         Self::new(limits, setup.thresholds, chat)
@@ -75,16 +76,6 @@ impl Server {
     pub fn chat_counters(&self) -> &Counters {
         &self.application().counters
     }
-
-    /// Panics where the parts do not agree. Work: everything; for tests.
-    pub fn check(&self) {
-        self.check_invariants();
-        self.application().rooms.check_invariants(&self.peers().outbound);
-        let Counters { messages, typing, rejected, .. } = self.chat_counters();
-        let answered = messages + typing + rejected.sum();
-        let over_rate = self.counters().exited.of(Ending::OverRate);
-        assert_eq!(self.counters().texts, answered + over_rate, "each text has one outcome");
-    }
 }
 
 /// The chat: its rooms, and what it answers to requests.
@@ -94,42 +85,45 @@ pub struct Chat {
     /// All rooms.
     pub rooms: Rooms,
     pages: Pages,
-    metrics: Metrics,
+    resident_memory: ResidentMemory,
+    /// The latest answer, and when it was made: it costs a look at every reader that lags.
+    metrics: Option<(u64, Response)>,
     counters: Counters,
 }
 
 impl Application for Chat {
-    fn handle_request(
-        &mut self,
-        peers: &mut Peers,
-        id: PeerId,
-        request: &Request<'_>,
-        now: Now,
-    ) -> Answer {
-        self.route(peers, id, request, now).into()
+    fn handle_request(&mut self, caller: &mut Caller<'_>, request: &Request<'_>) -> Answer {
+        self.route(caller, request).unwrap_or_else(Answer::Response)
     }
 
-    fn handle_text(
+    fn handle_message(
         &mut self,
-        peers: &mut Peers,
-        id: PeerId,
-        text: &str,
-        now: Now,
+        caller: &mut Caller<'_>,
+        message: Message<'_>,
     ) -> Result<(), Dismissal> {
-        self.handle_command(peers, id, text, now)
+        match message {
+            Message::Text(text) => self.handle_command(caller, text),
+            Message::Binary(_) => {
+                Err(Dismissal::new(CloseCode::Unsupported, "only text messages are understood"))
+            }
+        }
     }
 
     fn gate(&self, outbound: &Outbound, id: PeerId) -> Option<ChannelKey> {
         self.rooms.gate(self.rooms.member(id)?.room, outbound)
     }
 
-    fn handle_exit(&mut self, peers: &mut Peers, id: PeerId, now: Now) {
-        let is_quiet = peers.is_draining();
-        self.rooms.leave(&mut peers.outbound, id, is_quiet, now);
+    fn handle_exit(&mut self, caller: &mut Caller<'_>) {
+        let is_quiet = caller.peers.is_draining();
+        self.rooms.leave(&mut caller.peers.outbound, caller.id, is_quiet, caller.now);
     }
 
     fn handle_channel(&mut self, outbound: &mut Outbound, key: ChannelKey, owner: Owner) {
         self.rooms.handle_channel(outbound, key, owner);
+    }
+
+    fn render(&mut self, key: ChannelKey, owner: u32, from: u64) -> Block {
+        self.rooms.render(key, owner, from)
     }
 
     fn status_line(&self, peers: &Peers) -> String {

@@ -1,24 +1,21 @@
 //! What is where: the one table of paths.
 
 use super::Chat;
-use crate::clock::Now;
-use crate::conn::{Answer, Peers, unavailable};
+use crate::conn::{Answer, Caller, unavailable};
 use crate::http::{Request, Response, method_not_allowed};
-use crate::peer::PeerId;
 use crate::{web, ws};
 
-/// A path, the methods that it knows, and who answers.
-struct Route {
-    path: &'static str,
-    methods: &'static str,
-    answer: fn(&mut Chat, &mut Peers, PeerId, &Request<'_>, Now) -> Result<Answer, Response>,
-}
+/// An answer, or the refusal.
+pub(super) type Answered = Result<Answer, Response>;
 
-/// All paths but those of the page's files ([`web::asset`]).
-const ROUTES: &[Route] = &[
-    Route { path: CHAT, methods: "GET", answer: Chat::answer_chat },
-    Route { path: "/health", methods: READ_ONLY, answer: Chat::answer_health },
-    Route { path: "/metrics", methods: READ_ONLY, answer: Chat::answer_metrics },
+/// Who answers a request of a path.
+type Answers = fn(&mut Chat, &mut Caller<'_>, &Request<'_>) -> Answered;
+
+/// All paths but those of the page's files, the methods that each knows, and who answers.
+const ROUTES: &[(&str, &str, Answers)] = &[
+    (CHAT, "GET", Chat::answer_chat),
+    ("/health", READ_ONLY, Chat::answer_health),
+    ("/metrics", READ_ONLY, Chat::answer_metrics),
 ];
 
 /// Where the WebSocket is.
@@ -29,75 +26,41 @@ const READ_ONLY: &str = "GET, HEAD";
 
 impl Chat {
     /// The answer to a request.
-    pub(super) fn route(
-        &mut self,
-        peers: &mut Peers,
-        id: PeerId,
-        request: &Request<'_>,
-        now: Now,
-    ) -> Result<Answer, Response> {
-        let page = Route { path: "", methods: READ_ONLY, answer: Self::answer_page };
-        let route = ROUTES.iter().find(|route| route.path == request.path);
-        let route = route.or_else(|| web::asset(request.path).map(|_| &page)).ok_or_else(not_found);
-        if request.path != CHAT
-            && request.method == "GET"
-            && request.has_token("Upgrade", "websocket")
-        {
+    pub(super) fn route(&mut self, caller: &mut Caller<'_>, request: &Request<'_>) -> Answered {
+        let is_get = request.method == "GET";
+        if is_get && request.path != CHAT && request.has_token("Upgrade", "websocket") {
             // Whoever wants to speak WebSocket hears first what is wrong with that.
             return Err(ws::handshake(request)?.map_or_else(ws::upgrade_required, |_| not_found()));
         }
-        let route = route?;
-        if !route.methods.split(", ").any(|method| method == request.method) {
-            return Err(method_not_allowed(route.methods));
+        let route = ROUTES.iter().find(|(path, ..)| *path == request.path);
+        let (methods, answer) = match route {
+            Some(&(_, methods, answer)) => (methods, answer),
+            None if web::asset(request.path).is_some() => (READ_ONLY, Self::answer_page as Answers),
+            None => return Err(not_found()),
+        };
+        if !methods.split(", ").any(|method| method == request.method) {
+            return Err(method_not_allowed(methods));
         }
-        (route.answer)(self, peers, id, request, now)
+        answer(self, caller, request)
     }
 
     /// Joins a room, or tells what a handshake would get.
-    fn answer_chat(
-        &mut self,
-        peers: &mut Peers,
-        id: PeerId,
-        request: &Request<'_>,
-        now: Now,
-    ) -> Result<Answer, Response> {
+    fn answer_chat(&mut self, caller: &mut Caller<'_>, request: &Request<'_>) -> Answered {
         match ws::handshake(request)? {
-            Some(handshake) => self.upgrade(peers, id, request, &handshake, now),
-            None => Err(self.probe(peers, id, request)),
+            Some(handshake) => self.upgrade(caller, request, &handshake),
+            None => Err(self.probe(caller, request)),
         }
     }
 
     /// Where a supervisor looks: whether new members are admitted.
-    fn answer_health(
-        &mut self,
-        peers: &mut Peers,
-        _: PeerId,
-        _: &Request<'_>,
-        _: Now,
-    ) -> Result<Answer, Response> {
-        match peers.is_draining() {
+    fn answer_health(&mut self, caller: &mut Caller<'_>, _: &Request<'_>) -> Answered {
+        match caller.peers.is_draining() {
             true => Err(draining()),
             false => Ok(Answer::Response(Response::text(200, "ok"))),
         }
     }
 
-    fn answer_metrics(
-        &mut self,
-        peers: &mut Peers,
-        _: PeerId,
-        _: &Request<'_>,
-        now: Now,
-    ) -> Result<Answer, Response> {
-        Ok(Answer::Response(self.metrics_response(peers, now)))
-    }
-
-    fn answer_page(
-        &mut self,
-        _: &mut Peers,
-        _: PeerId,
-        request: &Request<'_>,
-        _: Now,
-    ) -> Result<Answer, Response> {
+    fn answer_page(&mut self, _: &mut Caller<'_>, request: &Request<'_>) -> Answered {
         self.pages.answer(request).ok_or_else(not_found)
     }
 }

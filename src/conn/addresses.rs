@@ -11,7 +11,7 @@ use crate::peer::{PeerId, PeerMap};
 pub(super) struct Addresses {
     /// WebSockets from one address, 0 for any number.
     max: u32,
-    of: PeerMap<IpAddr>,
+    pub(super) of: PeerMap<IpAddr>,
     open: BTreeMap<IpAddr, u32>,
 }
 
@@ -51,11 +51,6 @@ impl Addresses {
             }
         }
     }
-
-    /// It is gone.
-    pub(super) fn remove(&mut self, id: PeerId) {
-        self.of.remove(id);
-    }
 }
 
 #[cfg(test)]
@@ -71,7 +66,7 @@ mod tests {
         addresses.count(ids[0]);
         assert_eq!(ids.map(|id| addresses.is_full(id)), [true, true, false]);
         addresses.uncount(ids[0]);
-        addresses.remove(ids[0]);
+        addresses.of.remove(ids[0]);
         assert!(!addresses.is_full(ids[1]) && addresses.open.is_empty());
     }
 }

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use super::Peers;
 use crate::clock::Now;
-use crate::http::Response;
-use crate::outbound::{Bytes, ChannelKey, Outbound, Owner};
+use crate::http::{Request, Response};
+use crate::outbound::{Block, Bytes, ChannelKey, Outbound, Owner};
 use crate::peer::PeerId;
 use crate::ws::frame::CloseCode;
 
@@ -22,12 +22,6 @@ pub enum Answer {
     Bytes(Bytes),
     /// None yet: the request is handed in again when the pass of this channel is over.
     Wait(ChannelKey),
-}
-
-impl From<Result<Answer, Response>> for Answer {
-    fn from(result: Result<Self, Response>) -> Self {
-        result.unwrap_or_else(Self::Response)
-    }
 }
 
 /// Why a WebSocket is closed.
@@ -46,43 +40,40 @@ impl Dismissal {
     }
 }
 
-/// What is done with requests and messages. A connection that the application is told of exists;
-/// what it is to be sent is said to [`Peers::outbound`].
+/// Who sends a request or a message, and when.
+#[derive(Debug)]
+pub struct Caller<'c> {
+    /// All connections; what is to be written to whom is said to [`Peers::outbound`].
+    pub peers: &'c mut Peers,
+    /// The one that it is.
+    pub id: PeerId,
+    /// What time it is.
+    pub now: Now,
+}
+
+/// A message that came in whole.
+#[derive(Clone, Copy, Debug)]
+pub enum Message<'m> {
+    /// Text; it is UTF-8.
+    Text(&'m str),
+    /// Anything else.
+    Binary(&'m [u8]),
+}
+
+/// What is done with requests and messages.
 pub trait Application {
     /// Answers a whole request.
-    fn handle_request(
-        &mut self,
-        peers: &mut Peers,
-        id: PeerId,
-        request: &crate::http::Request<'_>,
-        now: Now,
-    ) -> Answer;
+    fn handle_request(&mut self, caller: &mut Caller<'_>, request: &Request<'_>) -> Answer;
 
-    /// A WebSocket has sent a text message.
+    /// A WebSocket has sent a message.
     ///
     /// # Errors
     /// Why it is to be closed.
-    fn handle_text(
+    fn handle_message(
         &mut self,
-        peers: &mut Peers,
-        id: PeerId,
-        text: &str,
-        now: Now,
+        caller: &mut Caller<'_>,
+        message: Message<'_>,
     ) -> Result<(), Dismissal>;
-
-    /// A WebSocket has sent a binary message.
-    ///
-    /// # Errors
-    /// Why it is to be closed; so by default.
-    fn handle_binary(
-        &mut self,
-        _: &mut Peers,
-        _: PeerId,
-        _bytes: &[u8],
-        _: Now,
-    ) -> Result<(), Dismissal> {
-        Err(Dismissal::new(CloseCode::Unsupported, "only text messages are understood"))
-    }
 
     /// The channel whose pass must be over before a WebSocket's next message is decoded, if there
     /// is one.
@@ -91,13 +82,16 @@ pub trait Application {
     }
 
     /// A WebSocket has ended, for whatever reason. It reads no channel any more.
-    fn handle_exit(&mut self, _: &mut Peers, _: PeerId, _: Now) {}
+    fn handle_exit(&mut self, _: &mut Caller<'_>) {}
 
     /// Something is to be done for a channel of the application's.
     fn handle_channel(&mut self, _: &mut Outbound, _: ChannelKey, _: Owner) {}
 
-    /// The server is about to end: whoever is here is told so, and nobody else comes.
-    fn handle_drain(&mut self) {}
+    /// Renders the records of the past for a channel of the application's, from an id on. Only for
+    /// who has attached a reader with such records.
+    fn render(&mut self, _: ChannelKey, _owner: u32, from: u64) -> Block {
+        Block::new(from..u64::MAX)
+    }
 
     /// A line that a supervisor shows to people.
     fn status_line(&self, peers: &Peers) -> String {

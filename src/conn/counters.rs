@@ -9,26 +9,24 @@ use std::fmt::Display;
 
 use super::ending::Ending;
 use crate::http::REFUSAL_STATUSES;
+use crate::limits::ITERATION_US_BUCKETS;
 
 /// One number for each of a few reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tally<R: 'static, const N: usize> {
-    reasons: &'static [R; N],
-    counts: [u64; N],
-}
+pub struct Tally<R, const N: usize>([(R, u64); N]);
 
 impl<R: Copy + PartialEq + Display, const N: usize> Tally<R, N> {
     /// Nothing counted yet.
-    pub const fn new(reasons: &'static [R; N]) -> Self {
-        Self { reasons, counts: [0; N] }
+    pub fn new(reasons: [R; N]) -> Self {
+        Self(reasons.map(|reason| (reason, 0)))
     }
 
     /// Counts one more. Work: a look at each reason.
     pub fn count(&mut self, reason: R) {
-        let index = self.reasons.iter().position(|each| *each == reason);
-        debug_assert!(index.is_some(), "{reason} is not in the list");
-        if let Some(index) = index {
-            self.counts[index] += 1;
+        let found = self.0.iter_mut().find(|(each, _)| *each == reason);
+        debug_assert!(found.is_some(), "{reason} is not in the list");
+        if let Some((_, count)) = found {
+            *count += 1;
         }
     }
 
@@ -39,25 +37,57 @@ impl<R: Copy + PartialEq + Display, const N: usize> Tally<R, N> {
 
     /// How many in all.
     pub fn sum(&self) -> u64 {
-        self.counts.iter().sum()
+        self.iter().map(|(_, count)| count).sum()
     }
 
     /// Each reason and its number.
     pub fn iter(&self) -> impl Iterator<Item = (R, u64)> {
-        self.reasons.iter().copied().zip(self.counts)
-    }
-
-    /// Its numbers as the values of a family, by this label.
-    pub fn labelled(&self, label: &'static str) -> Values {
-        Values::By(label, self.iter().map(|(reason, count)| (reason.to_string(), count)).collect())
+        self.0.into_iter()
     }
 }
 
 /// Why connections have ended.
 pub type Endings = Tally<Ending, { Ending::ALL.len() }>;
 
+impl Default for Endings {
+    fn default() -> Self {
+        Self::new(Ending::ALL)
+    }
+}
+
+/// The statuses with which requests were refused.
+pub type Refusals = Tally<u16, { REFUSAL_STATUSES.len() }>;
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self::new(REFUSAL_STATUSES)
+    }
+}
+
+/// Iterations of the loop, counted by how long they took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Iterations {
+    /// Those within each bound of [`ITERATION_US_BUCKETS`], those within a lower one among them.
+    pub within: [u64; ITERATION_US_BUCKETS.len()],
+    /// All of them, also those beyond the last bound.
+    pub count: u64,
+    /// How long they took together, in microseconds.
+    pub sum_us: u64,
+}
+
+impl Iterations {
+    /// Counts one.
+    pub(super) fn count(&mut self, took_us: u64) {
+        for (within, bound_us) in self.within.iter_mut().zip(ITERATION_US_BUCKETS) {
+            *within += u64::from(took_us <= bound_us);
+        }
+        self.count += 1;
+        self.sum_us += took_us;
+    }
+}
+
 /// One number for each kind of event since the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Connections taken in.
     pub accepted: u64,
@@ -74,7 +104,7 @@ pub struct Counters {
     /// HTTP requests answered with what they asked for, WebSocket handshakes aside.
     pub served: u64,
     /// HTTP requests and handshakes refused, by status.
-    pub refused: Tally<u16, { REFUSAL_STATUSES.len() }>,
+    pub refused: Refusals,
     /// Bytes that came in.
     pub received_bytes: u64,
     /// Text messages that came in whole.
@@ -87,89 +117,6 @@ pub struct Counters {
     pub pinged: u64,
     /// Bytes that went out.
     pub sent_bytes: u64,
-}
-
-impl Default for Counters {
-    fn default() -> Self {
-        Self {
-            accepted: 0,
-            turned_away: 0,
-            over_fd_limit: 0,
-            closed: Tally::new(&Ending::ALL),
-            joined: 0,
-            exited: Tally::new(&Ending::ALL),
-            served: 0,
-            refused: Tally::new(&REFUSAL_STATUSES),
-            received_bytes: 0,
-            texts: 0,
-            pings: 0,
-            pongs: 0,
-            pinged: 0,
-            sent_bytes: 0,
-        }
-    }
-}
-
-/// Counters of one name: the name, what they count, and their values.
-pub type Family = (&'static str, &'static str, Values);
-
-/// The values of one family of counters.
-#[derive(Debug)]
-pub enum Values {
-    /// One number.
-    One(u64),
-    /// One for each value of a label.
-    By(&'static str, Vec<(String, u64)>),
-}
-
-impl Counters {
-    /// Every counter: its name, what it counts, its values.
-    pub fn families(&self) -> Vec<Family> {
-        use Values::One;
-        let by = |label, values: &[(&str, u64)]| {
-            Values::By(label, values.iter().map(|&(value, n)| (value.to_owned(), n)).collect())
-        };
-        // Whoever adds a counter is told here by the compiler.
-        let Self {
-            accepted,
-            turned_away,
-            over_fd_limit,
-            closed,
-            joined,
-            exited,
-            served,
-            refused,
-            received_bytes,
-            texts,
-            pings,
-            pongs,
-            pinged,
-            sent_bytes,
-        } = *self;
-        vec![
-            ("accepted", "Connections taken in.", One(accepted)),
-            (
-                "turned_away",
-                "Connections turned away before their request, by what was wanting.",
-                by("want", &[("slot", turned_away), ("descriptor", over_fd_limit)]),
-            ),
-            ("closed", "Connections that are gone, by why.", closed.labelled("reason")),
-            ("joined", "Connections that became WebSockets.", One(joined)),
-            ("exited", "WebSockets that have ended, by why.", exited.labelled("reason")),
-            (
-                "served",
-                "HTTP requests answered with what they asked for, WebSocket handshakes aside.",
-                One(served),
-            ),
-            ("refused", "HTTP requests and handshakes refused.", refused.labelled("status")),
-            ("received_bytes", "Bytes that came in.", One(received_bytes)),
-            (
-                "received",
-                "Messages and control frames that came in whole.",
-                by("kind", &[("text", texts), ("ping", pings), ("pong", pongs)]),
-            ),
-            ("pinged", "Pings sent to silent WebSockets.", One(pinged)),
-            ("sent_bytes", "Bytes that went out.", One(sent_bytes)),
-        ]
-    }
+    /// How long iterations of the loop took.
+    pub iterations: Iterations,
 }

@@ -1,26 +1,32 @@
 //! When time alone makes something happen to a connection.
 
 use super::peer::Phase;
-use super::{Application, Connections, Ending, Peers};
+use super::{Answer, Application, Connections, Ending, Peers};
 use crate::clock::Now;
 use crate::http::Response;
 use crate::limits::KEEPALIVE_SLICES;
 use crate::peer::PeerId;
 
+/// The deadline of a peer that has none.
+pub(super) const NEVER: u64 = u64::MAX;
+
 impl Peers {
-    /// Looks at a peer again at that time; `None` for never.
-    pub(super) fn set_deadline(&mut self, id: PeerId, at: Option<u64>) {
-        if let Some(peer) = self.all.get_mut(id) {
-            self.timers.set(id, &mut peer.deadline, at);
+    /// Looks at a peer again at that time in place of the one set before, in milliseconds of
+    /// [`Now::mono_ms`].
+    pub(super) fn set_deadline(&mut self, id: PeerId, at_ms: u64) {
+        let Some(peer) = self.all.get_mut(id) else { return };
+        self.deadlines.remove(&(peer.deadline_ms, id));
+        peer.deadline_ms = at_ms;
+        if at_ms != NEVER {
+            self.deadlines.insert((at_ms, id));
         }
     }
 
-    /// Looks at a WebSocket again `after_ms` from `from_ms`, or a little later together with
-    /// others.
-    pub(super) fn set_keepalive(&mut self, id: PeerId, from_ms: u64, after_ms: u64) {
+    /// Looks at a WebSocket again at that time, or a little later together with others.
+    pub(super) fn set_keepalive(&mut self, id: PeerId, at_ms: u64) {
         let slice = (self.limits.ping_ms / KEEPALIVE_SLICES).max(1);
-        let at = (from_ms + after_ms).next_multiple_of(slice);
-        self.set_deadline(id, (self.limits.ping_ms > 0).then_some(at));
+        let is_kept = self.limits.ping_ms > 0;
+        self.set_deadline(id, if is_kept { at_ms.next_multiple_of(slice) } else { NEVER });
     }
 }
 
@@ -31,12 +37,12 @@ impl<A: Application> Connections<A> {
         match &peer.phase {
             Phase::Request(head) if !head.is_empty() => {
                 let late = Response::text(408, "the request took too long");
-                self.refuse(id, &late, false, now);
+                self.peers.answer(id, Answer::Response(late), false, now);
             }
-            Phase::Open(_) => {
+            Phase::Open { .. } => {
                 // Where the process was stopped nobody was asked, and what came in is yet to be
                 // read: that time was not the peer's silence.
-                peer.heard_ms += peer.deadline.late_ms(now.mono_ms);
+                peer.heard_ms += now.mono_ms.saturating_sub(peer.deadline_ms);
                 let heard_ms = peer.heard_ms;
                 self.keep_alive(id, heard_ms, now);
             }
@@ -58,9 +64,35 @@ impl<A: Application> Connections<A> {
             self.peers.outbound.ping(id, self.peers.ping.clone());
             self.peers.counters.pinged += 1;
             let next_ms = ping_ms.min(silence_ms_max - silent_ms);
-            self.peers.set_keepalive(id, now.mono_ms, next_ms);
+            self.peers.set_keepalive(id, now.mono_ms + next_ms);
         } else {
-            self.peers.set_keepalive(id, heard_ms, ping_ms);
+            self.peers.set_keepalive(id, heard_ms + ping_ms);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::super::peer::Peer;
+    use super::*;
+    use crate::limits::Limits;
+    use crate::outbound::Thresholds;
+
+    #[test]
+    fn the_earliest_comes_first_and_a_new_deadline_replaces_the_old() {
+        let mut peers = Peers::new(Rc::new(Limits::default()), Thresholds::default());
+        let (a, b) = (PeerId::new(0, 1), PeerId::new(1, 2));
+        for (id, at_ms) in [(a, 30), (b, 20)] {
+            let phase = Phase::Request(Vec::new());
+            peers.all.insert(id, Peer { phase, heard_ms: 0, deadline_ms: NEVER });
+            peers.set_deadline(id, at_ms);
+        }
+        assert_eq!(peers.deadlines.first(), Some(&(20, b)));
+        peers.set_deadline(b, 40);
+        assert_eq!(peers.deadlines.first(), Some(&(30, a)));
+        peers.set_deadline(a, NEVER);
+        assert!(peers.deadlines.iter().eq([&(40, b)]));
     }
 }

@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::ws::frame::CloseCode;
 
 /// Why a connection ends. It is decided once, and stays as it is until the socket is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// It was gone before it had sent a whole request, or has never sent a byte of one.
     Unused,
@@ -72,21 +75,6 @@ impl Ending {
 
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unused => "unused",
-            Self::Evicted => "evicted",
-            Self::Served => "served",
-            Self::Refused => "refused",
-            Self::ClosedByPeer => "closed_by_peer",
-            Self::Lost => "lost",
-            Self::Silent => "silent",
-            Self::Protocol => "protocol",
-            Self::Binary => "binary",
-            Self::NotUtf8 => "not_utf8",
-            Self::OverRate => "over_rate",
-            Self::TooBig => "too_big",
-            Self::TooSlow => "too_slow",
-            Self::GoingAway => "going_away",
-        })
+        self.serialize(f)
     }
 }

@@ -9,38 +9,35 @@
 
 mod addresses;
 mod application;
+mod check;
 mod counters;
 mod deadlines;
 mod ending;
-mod histogram;
 mod peer;
 mod peers;
-mod pending;
 mod rate;
-mod timers;
 
 use std::io::IoSlice;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-pub use application::{Answer, Application, Dismissal};
-pub use counters::{Counters, Endings, Family, Tally, Values};
+pub use application::{Answer, Application, Caller, Dismissal, Message};
+pub use counters::{Counters, Endings, Iterations, Refusals, Tally};
 pub use ending::Ending;
-pub use histogram::Histogram;
 pub use peers::Peers;
 pub use rate::Verdict;
 
 use crate::clock::Now;
 use crate::http::{self, Response};
 use crate::limits::{
-    CLOSE_MS_MAX, DRAIN_MS_MAX, Limits, REFUSALS_MAX, REQUEST_MS_MAX, RETRY_AFTER_SECONDS,
+    CLOSE_MS_MAX, DRAIN_MS_MAX, Limits, PENDING_MS_MIN, REFUSALS_MAX, REQUEST_MS_MAX,
+    RETRY_AFTER_SECONDS,
 };
 use crate::outbound::{Bytes, Next, Thresholds};
 use crate::peer::PeerId;
 use crate::ws::frame::{CloseCode, Event, Frame};
 use crate::ws::take;
 use peer::{Peer, Phase, find_head};
-use timers::Deadline;
 
 /// What the reactor is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,8 +96,7 @@ impl<A: Application> Connections<A> {
 
     /// Whether the end has come: all have gone, or their time is over.
     pub fn is_drained(&self, now: Now) -> bool {
-        let is_over = |by| self.peers.is_empty() || now.mono_ms >= by;
-        self.peers.drained_by_ms.is_some_and(is_over)
+        self.peers.drained_by_ms.is_some_and(|by| self.peers.is_empty() || now.mono_ms >= by)
     }
 
     // --- what has happened
@@ -117,18 +113,12 @@ impl<A: Application> Connections<A> {
         let peers = &mut self.peers;
         peers.generation = peers.generation.wrapping_add(1);
         let id = PeerId::new(slot, peers.generation);
-        peers.all.insert(
-            id,
-            Peer {
-                phase: Phase::Request(Vec::new()),
-                heard_ms: now.mono_ms,
-                deadline: Deadline::default(),
-            },
-        );
+        let (phase, deadline_ms) = (Phase::Request(Vec::new()), now.mono_ms + REQUEST_MS_MAX);
+        peers.all.insert(id, Peer { phase, heard_ms: now.mono_ms, deadline_ms });
+        peers.deadlines.insert((deadline_ms, id));
+        peers.pending.insert(id.generation(), (id, now.mono_ms + PENDING_MS_MIN));
         peers.addresses.insert(id, ip);
         peers.outbound.open(id);
-        peers.pending.insert(id, now.mono_ms);
-        peers.set_deadline(id, Some(now.mono_ms + REQUEST_MS_MAX));
         peers.counters.accepted += 1;
         Some(id)
     }
@@ -149,7 +139,7 @@ impl<A: Application> Connections<A> {
         while !input.is_empty() {
             let must_wait = match self.peers.all.get(id).map(|peer| &peer.phase) {
                 Some(Phase::Request(_)) => self.read_request(id, &mut input, now),
-                Some(Phase::Open(_)) => self.read_message(id, &mut input, len, now),
+                Some(Phase::Open { .. }) => self.read_message(id, &mut input, len, now),
                 Some(Phase::Closing(_)) | None => {
                     take(&mut input, usize::MAX);
                     false
@@ -167,8 +157,8 @@ impl<A: Application> Connections<A> {
     /// The peer will send nothing more. It is gone, unless an answer is still being written to it:
     /// half-closed is a good way to ask for a page.
     pub fn handle_eof(&mut self, id: PeerId, now: Now) {
-        let phase = self.peers.all.get(id).map(|peer| &peer.phase);
-        let is_closing = matches!(phase, Some(Phase::Closing(_)));
+        let peer = self.peers.all.get(id);
+        let is_closing = matches!(peer, Some(Peer { phase: Phase::Closing(_), .. }));
         if !is_closing || self.peers.outbound.is_finished(id) {
             self.handle_closed(id, now);
         }
@@ -200,28 +190,29 @@ impl<A: Application> Connections<A> {
 
     /// Does what is due. Calling it early or often does no harm.
     pub fn handle_timeout(&mut self, now: Now) {
-        while let Some(id) = self.peers.timers.expired(now.mono_ms) {
+        while let Some(&(at_ms, id)) = self.peers.deadlines.first()
+            && at_ms <= now.mono_ms
+        {
             self.handle_deadline(id, now);
         }
     }
 
     /// An iteration of the loop has taken so long, in microseconds, without the sleep before it.
     pub fn handle_iteration_took(&mut self, us: u64) {
-        self.peers.iterations.observe(us);
+        self.peers.counters.iterations.count(us);
     }
 
     /// Begins the end: nobody comes any more, and Close 1001 to all after what was said to them.
     pub fn drain(&mut self, now: Now) {
         let by = now.mono_ms + DRAIN_MS_MAX;
         self.peers.drained_by_ms = Some(by);
-        self.application.handle_drain();
         let ids: Vec<PeerId> = self.peers.all.iter().map(|(id, _)| id).collect();
         for id in ids {
             match self.peers.all.get(id).map(|peer| &peer.phase) {
-                Some(Phase::Open(_)) => {
+                Some(Phase::Open { .. }) => {
                     let close = Frame::close(CloseCode::Away, "the server is going away");
                     self.exit(id, Ending::GoingAway, Some(close.into_bytes()), now);
-                    self.peers.set_deadline(id, Some(by));
+                    self.peers.set_deadline(id, by);
                 }
                 Some(Phase::Request(_)) => self.handle_closed(id, now),
                 _ => {}
@@ -238,18 +229,20 @@ impl<A: Application> Connections<A> {
                 return self.poll_close().map(Output::Close);
             };
             match next {
-                Next::Write(id) => return Some(Output::Transmit(id)),
+                Next::Write(id) => {
+                    while let Some((key, owner, from)) = self.peers.outbound.missing(id) {
+                        let block = self.application.render(key, owner, from);
+                        self.peers.outbound.render(key, block);
+                    }
+                    return Some(Output::Transmit(id));
+                }
                 Next::Channel(key, owner) => {
                     self.application.handle_channel(&mut self.peers.outbound, key, owner);
                 }
                 Next::TooSlow(id) => self.dismiss_slow(id, now),
-                Next::Woken(id) if self.peers.all.get(id).is_some() => {
-                    return Some(Output::Read(id));
-                }
-                Next::Finished(id) if self.peers.all.get(id).is_some() => {
-                    return Some(Output::ShutDown(id));
-                }
-                Next::Woken(_) | Next::Finished(_) => {}
+                Next::Woken(id) | Next::Finished(id) if self.peers.all.get(id).is_none() => {}
+                Next::Woken(id) => return Some(Output::Read(id)),
+                Next::Finished(id) => return Some(Output::ShutDown(id)),
             }
         }
     }
@@ -269,8 +262,8 @@ impl<A: Application> Connections<A> {
             return Some(0);
         }
         let peers = &self.peers;
-        let deadlines = [peers.outbound.poll_timeout(), peers.timers.next(), peers.drained_by_ms];
-        deadlines.into_iter().flatten().min()
+        let first = peers.deadlines.first().map(|&(at_ms, _)| at_ms);
+        [peers.outbound.poll_timeout(), first, peers.drained_by_ms].into_iter().flatten().min()
     }
 
     /// The bytes to write next to a peer, as many slices of them as fit; how many there are.
@@ -278,84 +271,40 @@ impl<A: Application> Connections<A> {
         self.peers.outbound.transmit(id, slices)
     }
 
-    /// Panics where the parts do not agree. Work: everything; for tests.
-    pub fn check_invariants(&self) {
-        self.peers.check_invariants();
-    }
-
     // --- from bytes to requests and messages
 
     /// Goes on with a request; whether the rest of the input must wait.
     fn read_request(&mut self, id: PeerId, input: &mut &mut [u8], now: Now) -> bool {
-        let Some(Phase::Request(head)) = self.peers.all.get_mut(id).map(|peer| &mut peer.phase)
-        else {
+        let peer = self.peers.all.get_mut(id);
+        let Some(Peer { phase: Phase::Request(head), .. }) = peer else { return false };
+        let had = head.len();
+        let Some(found) = find_head(head, input).transpose() else {
+            take(input, usize::MAX);
             return false;
         };
         let mut head = std::mem::take(head);
-        let had = head.len();
-        let found = find_head(&mut head, input);
-        let (answer, taken, is_head) = match found {
-            Ok(None) => {
-                let len = input.len();
-                self.put_back(id, head);
-                take(input, len);
-                return false;
+        // What follows a head that cannot be read is dropped with all else that comes.
+        let len = found.as_ref().map_or(0, |&len| len);
+        let whole = if head.is_empty() { &input[..len] } else { &head[..had + len] };
+        let (answer, is_head) = match found.and_then(|_| http::parse(whole)) {
+            Ok(request) => {
+                let mut caller = Caller { peers: &mut self.peers, id, now };
+                (self.application.handle_request(&mut caller, &request), request.is_head())
             }
-            Ok(Some(len)) => {
-                let whole = if head.is_empty() { &input[..len] } else { &head[..had + len] };
-                match http::parse(whole) {
-                    Ok(request) => {
-                        let peers = &mut self.peers;
-                        let answer = self.application.handle_request(peers, id, &request, now);
-                        (answer, len, request.is_head())
-                    }
-                    Err(response) => (Answer::Response(response), len, false),
-                }
-            }
-            Err(response) => (Answer::Response(response), input.len(), false),
+            Err(response) => (Answer::Response(response), false),
         };
         if let Answer::Wait(key) = answer {
             head.truncate(had);
-            self.put_back(id, head);
+            self.peers.set_phase(id, Phase::Request(head));
             self.peers.outbound.park(id, key, false);
             return true;
         }
-        take(input, taken);
-        self.answer(id, answer, is_head, now);
+        take(input, len);
+        self.peers.answer(id, answer, is_head, now);
         false
     }
 
-    fn put_back(&mut self, id: PeerId, head: Vec<u8>) {
-        if let Some(peer) = self.peers.all.get_mut(id) {
-            peer.phase = Phase::Request(head);
-        }
-    }
-
-    fn answer(&mut self, id: PeerId, answer: Answer, is_head: bool, now: Now) {
-        match answer {
-            Answer::Upgrade(first) => self.peers.upgrade(id, first, now),
-            Answer::Response(response) if response.status < 400 => {
-                self.serve(id, response.to_bytes(is_head).into(), now);
-            }
-            Answer::Response(response) => self.refuse(id, &response, is_head, now),
-            Answer::Bytes(bytes) => self.serve(id, bytes, now),
-            Answer::Wait(_) => {}
-        }
-    }
-
-    fn serve(&mut self, id: PeerId, bytes: Bytes, now: Now) {
-        self.peers.counters.served += 1;
-        self.peers.answer(id, bytes, Ending::Served, now);
-    }
-
-    fn refuse(&mut self, id: PeerId, response: &Response, is_head: bool, now: Now) {
-        let (status, sentence) = (response.status, response.sentence());
-        log::debug!("refused peer={id} status={status} reason={sentence:?}");
-        self.peers.counters.refused.count(status);
-        self.peers.answer(id, response.to_bytes(is_head).into(), Ending::Refused, now);
-    }
-
-    /// Goes on with messages, in an input that had `len` bytes; whether the rest of it must wait.
+    /// Goes on with messages, in an input of `len` bytes; whether the rest of it must wait.
     fn read_message(&mut self, id: PeerId, input: &mut &mut [u8], len: usize, now: Now) -> bool {
         if self.peers.outbound.must_write_first(id) {
             self.peers.outbound.defer(id);
@@ -365,64 +314,60 @@ impl<A: Application> Connections<A> {
             self.peers.outbound.park(id, key, input.len() < len);
             return true;
         }
-        let Some(Phase::Open(open)) = self.peers.all.get_mut(id).map(|peer| &mut peer.phase) else {
+        let Peers { all, limits, .. } = &mut self.peers;
+        let Some(Peer { phase: Phase::Open { decoder, .. }, .. }) = all.get_mut(id) else {
             return false;
         };
-        match open.decoder.decode(input, &self.peers.limits) {
+        let handled = match decoder.decode(input, limits) {
             Ok(Some(event)) => self.handle_event(id, event, now),
-            Ok(None) => {}
-            Err(error) => {
-                let dismissal = Dismissal::new(error.close_code(), error.to_string());
-                self.dismiss(id, &dismissal, now);
-            }
+            Ok(None) => Ok(()),
+            Err(error) => Err(Dismissal::new(error.close_code(), error.to_string())),
+        };
+        if let Err(Dismissal { code, reason }) = handled {
+            log::debug!("dismissed peer={id} code={code} reason={reason:?}");
+            let close = Frame::close(code, &reason).into_bytes();
+            self.exit(id, Ending::of(code), Some(close), now);
         }
         false
     }
 
-    fn handle_event(&mut self, id: PeerId, event: Event<'_>, now: Now) {
-        let peers = &mut self.peers;
-        let handled = match event {
+    fn handle_event(&mut self, id: PeerId, event: Event<'_>, now: Now) -> Result<(), Dismissal> {
+        let mut caller = Caller { peers: &mut self.peers, id, now };
+        let peers = &mut caller.peers;
+        match event {
             Event::Text(text) => {
                 peers.counters.texts += 1;
-                self.application.handle_text(peers, id, &text, now)
+                return self.application.handle_message(&mut caller, Message::Text(&text));
             }
-            Event::Binary(bytes) => self.application.handle_binary(peers, id, &bytes, now),
+            Event::Binary(bytes) => {
+                return self.application.handle_message(&mut caller, Message::Binary(&bytes));
+            }
             Event::Ping(payload) => {
                 peers.counters.pings += 1;
                 peers.outbound.pong(id, Frame::pong(&payload).into_bytes());
-                Ok(())
             }
-            Event::Pong(_) => {
-                peers.counters.pongs += 1;
-                Ok(())
-            }
+            Event::Pong(_) => peers.counters.pongs += 1,
             Event::Close(code) => {
                 let frame =
                     code.map_or_else(Frame::close_without_code, |code| Frame::close(code, ""));
-                return self.exit(id, Ending::ClosedByPeer, Some(frame.into_bytes()), now);
+                self.exit(id, Ending::ClosedByPeer, Some(frame.into_bytes()), now);
             }
-        };
-        if let Err(dismissal) = handled {
-            self.dismiss(id, &dismissal, now);
         }
+        Ok(())
     }
 
     // --- from a WebSocket to a free slot
 
-    /// Sends a WebSocket away.
-    fn dismiss(&mut self, id: PeerId, Dismissal { code, reason }: &Dismissal, now: Now) {
-        log::debug!("dismissed peer={id} code={code} reason={reason:?}");
-        let close = Frame::close(*code, reason).into_bytes();
-        self.exit(id, Ending::of(*code), Some(close), now);
-    }
-
-    /// A reader lags too far: Close 1013, and nobody else notices.
+    /// A reader lags too far: Close 1013, and nobody else notices. One that has left has been told
+    /// the last, and is dropped.
     fn dismiss_slow(&mut self, id: PeerId, now: Now) {
         if self.peers.all.get(id).is_some_and(Peer::is_open) {
             log::debug!("dismissed peer={id} code=1013 reason=\"too slow\"");
             let close = Frame::close(CloseCode::Again, "too slow; come back when you can read");
             self.peers.outbound.dismiss(id, close.into_bytes());
             self.exit(id, Ending::TooSlow, None, now);
+        } else {
+            self.handle_closed(id, now);
         }
     }
 
@@ -433,7 +378,7 @@ impl<A: Application> Connections<A> {
             return;
         }
         self.peers.outbound.finish(id, close);
-        self.application.handle_exit(&mut self.peers, id, now);
+        self.application.handle_exit(&mut Caller { peers: &mut self.peers, id, now });
         self.peers.open -= 1;
         self.peers.counters.exited.count(ending);
         self.peers.addresses.uncount(id);
@@ -441,12 +386,18 @@ impl<A: Application> Connections<A> {
     }
 
     /// Whether there is a slot for one more connection, or somebody is evicted for it.
+    ///
+    /// A request that is dripped, or an answer that is not read, keeps a slot until its deadline.
+    /// Where descriptors are few, a handful of such connections could keep everybody else out; so
+    /// once all slots are taken, the oldest of them is evicted, [`PENDING_MS_MIN`] after it came.
     fn has_slot(&mut self, now: Now) -> bool {
         let peers = &mut self.peers;
         if peers.all.len() < (peers.limits.peers_max + REFUSALS_MAX) as usize {
             return true;
         }
-        let Some(id) = peers.pending.evicted(now.mono_ms) else { return false };
+        let oldest = peers.pending.values().next();
+        let evicted = oldest.filter(|&&(_, from_ms)| from_ms <= now.mono_ms);
+        let Some(&(id, _)) = evicted else { return false };
         log::debug!("dropped peer={id} reason=evicted");
         if let Some(Peer { phase: phase @ Phase::Request(_), .. }) = peers.all.get_mut(id) {
             *phase = Phase::Closing(Ending::Evicted);

@@ -2,7 +2,6 @@
 
 use super::ending::Ending;
 use super::rate::Bucket;
-use super::timers::Deadline;
 use crate::http::{Response, head_len};
 use crate::limits::REQUEST_BYTES_MAX;
 use crate::ws::frame::Decoder;
@@ -13,13 +12,14 @@ pub(super) struct Peer {
     pub(super) phase: Phase,
     /// When it was last heard of.
     pub(super) heard_ms: u64,
-    pub(super) deadline: Deadline,
+    /// When it must be looked at next.
+    pub(super) deadline_ms: u64,
 }
 
 impl Peer {
     /// Whether it is a WebSocket.
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Open(_))
+        matches!(self.phase, Phase::Open { .. })
     }
 }
 
@@ -29,17 +29,13 @@ pub(super) enum Phase {
     /// The request head is arriving; this much is here.
     Request(Vec<u8>),
     /// It is a WebSocket.
-    Open(Open),
+    Open {
+        decoder: Decoder,
+        /// Made with the first message.
+        bucket: Option<Box<Bucket>>,
+    },
     /// All has been said to it. What it still sends is dropped.
     Closing(Ending),
-}
-
-/// What only a WebSocket has.
-#[derive(Debug, Default)]
-pub(super) struct Open {
-    pub(super) decoder: Decoder,
-    /// Made with the first message.
-    pub(super) bucket: Option<Box<Bucket>>,
 }
 
 /// Looks for the end of a request head: how many bytes of `input` belong to it, or `None` where

@@ -1,41 +1,42 @@
 //! All connections, as an application sees them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use super::addresses::Addresses;
+use super::application::Answer;
 use super::counters::Counters;
+use super::deadlines::NEVER;
 use super::ending::Ending;
-use super::histogram::Histogram;
-use super::peer::{Open, Peer, Phase};
-use super::pending::Pending;
+use super::peer::{Peer, Phase};
 use super::rate::Verdict;
-use super::timers::{Deadline, Timers};
 use crate::clock::Now;
-use crate::limits::Limits;
+use crate::limits::{Limits, REQUEST_MS_MAX};
 use crate::outbound::{Bytes, Outbound, Thresholds};
 use crate::peer::{PeerId, PeerMap};
-use crate::ws::frame::Frame;
+use crate::ws::frame::{Decoder, Frame};
 
 /// All connections: the receive side of each, its deadline, and what has been counted.
 #[derive(Debug)]
 pub struct Peers {
     /// What is to be written to whom.
     pub outbound: Outbound,
-    pub(super) limits: Rc<Limits>,
+    pub(crate) limits: Rc<Limits>,
     pub(super) all: PeerMap<Peer>,
-    pub(super) timers: Timers,
-    pub(super) pending: Pending,
+    /// When each must be looked at next, in order; nobody of whom it is [`NEVER`].
+    pub(super) deadlines: BTreeSet<(u64, PeerId)>,
+    /// Those that are no WebSocket, and from when on they may be evicted; by generation, so the
+    /// oldest comes first. A silent WebSocket pays nothing for it.
+    pub(super) pending: BTreeMap<u32, (PeerId, u64)>,
     pub(super) addresses: Addresses,
     /// Whose sockets are to be dropped.
     pub(super) closes: VecDeque<PeerId>,
     /// How many are WebSockets.
-    pub(super) open: u32,
+    pub(crate) open: u32,
     pub(super) generation: u32,
     pub(super) drained_by_ms: Option<u64>,
     pub(super) ping: Bytes,
-    pub(super) counters: Counters,
-    pub(super) iterations: Histogram,
+    pub(crate) counters: Counters,
 }
 
 impl Peers {
@@ -45,21 +46,15 @@ impl Peers {
             addresses: Addresses::new(limits.peers_per_ip_max),
             limits,
             all: PeerMap::default(),
-            timers: Timers::default(),
-            pending: Pending::default(),
+            deadlines: BTreeSet::new(),
+            pending: BTreeMap::new(),
             closes: VecDeque::new(),
             open: 0,
             generation: 0,
             drained_by_ms: None,
             ping: Frame::ping().into_bytes(),
             counters: Counters::default(),
-            iterations: Histogram::default(),
         }
-    }
-
-    /// What the operator has set.
-    pub fn limits(&self) -> &Rc<Limits> {
-        &self.limits
     }
 
     /// Connections, whatever their state.
@@ -70,11 +65,6 @@ impl Peers {
     /// Whether there is no connection.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
-    }
-
-    /// Connections that are WebSockets.
-    pub fn open(&self) -> u32 {
-        self.open
     }
 
     /// Whether the server is about to end.
@@ -92,96 +82,69 @@ impl Peers {
         self.addresses.is_full(id)
     }
 
-    /// What has happened so far.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
-    }
-
-    /// How long iterations of the loop took.
-    pub fn iterations(&self) -> &Histogram {
-        &self.iterations
-    }
-
     /// Draws one message from the bucket of a WebSocket.
     pub fn draw(&mut self, id: PeerId, now: Now) -> Verdict {
-        match self.all.get_mut(id).map(|peer| &mut peer.phase) {
-            Some(Phase::Open(open)) => {
-                open.bucket.get_or_insert_default().draw(now.mono_ms, &self.limits)
-            }
-            _ => Verdict::Over,
+        let Some(Peer { phase: Phase::Open { bucket, .. }, .. }) = self.all.get_mut(id) else {
+            return Verdict::Over;
+        };
+        bucket.get_or_insert_default().draw(now.mono_ms, &self.limits)
+    }
+
+    pub(super) fn set_phase(&mut self, id: PeerId, phase: Phase) {
+        if let Some(peer) = self.all.get_mut(id) {
+            peer.phase = phase;
         }
+    }
+
+    /// Sends the answer to a request; all but an upgrade ends the connection.
+    pub(super) fn answer(&mut self, id: PeerId, answer: Answer, is_head: bool, now: Now) {
+        let (bytes, ending) = match answer {
+            Answer::Upgrade(first) => return self.upgrade(id, first, now),
+            Answer::Wait(_) => return,
+            Answer::Bytes(bytes) => (bytes, Ending::Served),
+            Answer::Response(response) if response.status < 400 => {
+                (response.to_bytes(is_head).into(), Ending::Served)
+            }
+            Answer::Response(response) => {
+                let (status, sentence) = (response.status, response.sentence());
+                log::debug!("refused peer={id} status={status} reason={sentence:?}");
+                self.counters.refused.count(status);
+                (response.to_bytes(is_head).into(), Ending::Refused)
+            }
+        };
+        self.counters.served += u64::from(ending == Ending::Served);
+        self.outbound.begin(id, bytes);
+        self.outbound.finish(id, None);
+        self.begin_closing(id, ending, now.mono_ms + REQUEST_MS_MAX);
     }
 
     /// Makes a connection a WebSocket, whose first bytes are these.
-    pub(super) fn upgrade(&mut self, id: PeerId, first: Vec<u8>, now: Now) {
+    fn upgrade(&mut self, id: PeerId, first: Vec<u8>, now: Now) {
         self.outbound.begin(id, first.into());
-        if let Some(peer) = self.all.get_mut(id) {
-            peer.phase = Phase::Open(Open::default());
-        }
-        self.pending.remove(id);
+        self.set_phase(id, Phase::Open { decoder: Decoder::default(), bucket: None });
+        self.pending.remove(&id.generation());
         self.addresses.count(id);
         self.open += 1;
         self.counters.joined += 1;
-        self.set_keepalive(id, now.mono_ms, self.limits.ping_ms);
-    }
-
-    /// Sends the answer that ends a connection, and takes nothing more from it.
-    pub(super) fn answer(&mut self, id: PeerId, bytes: Bytes, ending: Ending, now: Now) {
-        self.outbound.begin(id, bytes);
-        self.outbound.finish(id, None);
-        self.begin_closing(id, ending, now.mono_ms + crate::limits::REQUEST_MS_MAX);
+        self.set_keepalive(id, now.mono_ms + self.limits.ping_ms);
     }
 
     /// Takes nothing more from a connection, which has been told the last.
     pub(super) fn begin_closing(&mut self, id: PeerId, ending: Ending, deadline_ms: u64) {
-        if let Some(peer) = self.all.get_mut(id) {
-            peer.phase = Phase::Closing(ending);
-            self.set_deadline(id, Some(deadline_ms));
-        }
+        self.set_phase(id, Phase::Closing(ending));
+        self.set_deadline(id, deadline_ms);
     }
 
     /// Forgets a connection that is no WebSocket any more; its slot is free for another.
     pub(super) fn forget(&mut self, id: PeerId) {
-        self.set_deadline(id, None);
-        self.pending.remove(id);
-        self.addresses.remove(id);
+        self.set_deadline(id, NEVER);
+        self.pending.remove(&id.generation());
+        self.addresses.of.remove(id);
         self.outbound.close(id);
         self.counters.closed.count(match self.all.remove(id).map(|peer| peer.phase) {
             Some(Phase::Closing(ending)) => ending,
             _ => Ending::Unused,
         });
         self.closes.push_back(id);
-    }
-
-    /// Panics where the parts do not agree. Work: everything; for tests.
-    pub(super) fn check_invariants(&self) {
-        self.outbound.check_invariants();
-        let open = self.all.iter().filter(|(_, peer)| peer.is_open()).count();
-        assert_eq!(open, self.open as usize, "WebSockets are counted");
-        let timed = self.all.iter().filter(|(_, peer)| peer.deadline != Deadline::default());
-        assert_eq!(timed.count(), self.timers.len(), "every deadline has its peer");
-        assert!(self.pending.len() <= self.all.len() - open, "a WebSocket is not pending");
-        self.check_counters();
-    }
-
-    fn check_counters(&self) {
-        let Counters { accepted, closed, joined, exited, served, refused, .. } = self.counters;
-        assert_eq!(accepted, closed.sum() + self.all.len() as u64, "all are here or gone");
-        assert_eq!(joined, exited.sum() + u64::from(self.open), "all are here or have left");
-        let mut ended = closed;
-        for (_, peer) in self.all.iter() {
-            if let Phase::Closing(ending) = peer.phase {
-                ended.count(ending);
-            }
-        }
-        for ((ending, count), (_, exited)) in ended.iter().zip(exited.iter()) {
-            let begun = match ending {
-                Ending::Unused | Ending::Evicted => count,
-                Ending::Served => served,
-                Ending::Refused => refused.sum(),
-                _ => exited,
-            };
-            assert_eq!(count, begun, "an ending stays as it is: {ending}");
-        }
     }
 }

@@ -42,10 +42,7 @@ impl Bucket {
             self.over_since_ms = now_ms;
         }
         self.over_last_ms = now_ms;
-        match now_ms - self.over_since_ms < RATE_GRACE_MS {
-            true => Verdict::Over,
-            false => Verdict::TooLong,
-        }
+        if now_ms - self.over_since_ms < RATE_GRACE_MS { Verdict::Over } else { Verdict::TooLong }
     }
 }
 

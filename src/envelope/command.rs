@@ -138,7 +138,7 @@ pub fn parse<'t>(
 /// `JSON.stringify` or its like, without escapes. `None` where serde must read it; serde reads
 /// the usual form too, and to the same result.
 ///
-/// Measured: 140 instructions in place of 1,800 for a message of 17 bytes (`crowded-turn` of
+/// Measured: 140 instructions in place of 1,800 for a message of 17 bytes (`crowded` of
 /// benches/sans_io.rs).
 fn usual(text: &str) -> Option<(&str, Option<&str>)> {
     let body = text.strip_prefix(r#"{"type":"chatMessage","payload":{"message":""#)?;

@@ -181,9 +181,9 @@ fn malformed(error: Error) -> Response {
 /// Path and query of a target in origin form or absolute form (RFC 9112, section 3.2), without
 /// the fragment.
 fn split_target(target: &str) -> (&str, &str) {
+    let target = target.split('#').next().unwrap_or_default();
     let origin_form = if target.starts_with('/') { target } else { without_authority(target) };
-    let without_fragment = origin_form.split('#').next().unwrap_or_default();
-    without_fragment.split_once('?').unwrap_or((without_fragment, ""))
+    origin_form.split_once('?').unwrap_or((origin_form, ""))
 }
 
 fn without_authority(target: &str) -> &str {
@@ -246,6 +246,7 @@ mod tests {
             ("GET wss://box?a HTTP/1.1", "GET", "", "a"),
             ("GET http://box/chat?a#b HTTP/1.1", "GET", "/chat", "a"),
             ("GET /a?b?c#d?e HTTP/1.1", "GET", "/a", "b?c"),
+            ("GET http://box#/a?b HTTP/1.1", "GET", "/", ""),
             ("GET /ftp://box/ HTTP/1.1", "GET", "/ftp://box/", ""),
             ("POST /chat/ HTTP/1.1", "POST", "/chat/", ""),
         ] {

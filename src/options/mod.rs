@@ -55,49 +55,27 @@ pub struct Options {
     pub log: LevelFilter,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            listen: Vec::new(),
-            limits: Limits::default(),
-            max_peers: None,
-            origins: Origins::default(),
-            user: None,
-            log: LevelFilter::Info,
-        }
-    }
-}
-
 impl Options {
     /// The limits on a machine that lets the process have so many descriptors, `None` for any
-    /// number; and what was asked for beyond that, if anything was.
-    pub fn limits_within(&self, descriptors: Option<u64>) -> (Limits, Option<u32>) {
-        let reserved = self.descriptors_min() - 1;
-        let possible = descriptors.map_or(*limits::PEERS.end(), |all| all.saturating_sub(reserved));
-        let possible = u32::try_from(possible.clamp(1, *limits::PEERS.end())).unwrap_or(u32::MAX);
-        let peers_max = self.max_peers.map_or(possible, |asked| asked.min(possible));
-        let beyond = self.max_peers.filter(|&asked| asked > possible);
-        (Limits { peers_max, ..self.limits.clone() }, beyond)
-    }
-
-    /// What it takes to serve a single peer.
-    fn descriptors_min(&self) -> u64 {
-        DESCRIPTORS_RESERVED + u64::from(REFUSALS_MAX) + self.listen.len() as u64 + 1
-    }
-
-    /// Whether so many descriptors are enough to start with, `None` for any number.
+    /// number; and how many peers were asked for, if they are more than that allows.
     ///
     /// # Errors
-    /// One line: what, why, what to do.
-    pub fn check_descriptors(&self, descriptors: Option<u64>) -> Result<(), String> {
-        let needed = self.descriptors_min();
-        match descriptors.filter(|&all| all < needed) {
-            Some(all) => Err(format!(
-                "this process may open {all} file descriptors and needs at least {needed}; \
-                 raise the limit with ulimit -n or LimitNOFILE="
-            )),
-            None => Ok(()),
+    /// Too few to serve a single peer, in one line: what, why, what to do.
+    pub fn limits_within(&self, descriptors: Option<u64>) -> Result<(Limits, Option<u32>), String> {
+        let reserved = DESCRIPTORS_RESERVED + u64::from(REFUSALS_MAX) + self.listen.len() as u64;
+        let all = descriptors.unwrap_or(u64::MAX);
+        let possible = all.saturating_sub(reserved).min(*limits::PEERS.end());
+        let possible = u32::try_from(possible).unwrap_or(u32::MAX);
+        if possible == 0 {
+            return Err(format!(
+                "this process may open {all} file descriptors and needs at least {}; \
+                 raise the limit with ulimit -n or LimitNOFILE=",
+                reserved + 1
+            ));
         }
+        let peers_max = self.max_peers.map_or(possible, |asked| asked.min(possible));
+        let beyond = self.max_peers.filter(|&asked| asked > possible);
+        Ok((Limits { peers_max, ..self.limits.clone() }, beyond))
     }
 }
 
@@ -109,6 +87,7 @@ pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Action, String> {
+    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
     let mut given = Vec::new();
     let mut is_check = false;
     let mut parser = Parser::from_args(args);
@@ -129,23 +108,35 @@ pub fn parse(
         };
         let missing = || format!("--{} needs a value: --{0} {}", setting.name, setting.value);
         let value = parser.value().map_err(|_| missing())?;
-        given.push((setting, value.string().map_err(|error| error.to_string())?));
+        let value = value.string().map_err(|error| error.to_string())?;
+        given.push((setting, format!("--{}", setting.name), value));
     }
-
-    let mut options = Options::default();
     for setting in SETTINGS {
         let name = setting.variable();
-        if !given.iter().any(|(one, _)| one.name == setting.name)
-            && let Some(value) = variable(&name).filter(|value| !value.is_empty())
+        if !given.iter().any(|(one, ..)| one.name == setting.name)
+            && let Some(value) = variable(&name)
         {
-            set(setting, &name, &value, &mut options)?;
+            given.push((setting, name, value));
         }
     }
-    for (setting, value) in given {
-        set(setting, &format!("--{}", setting.name), &value, &mut options)?;
+
+    let mut options = Options {
+        listen: Vec::new(),
+        limits: Limits::default(),
+        max_peers: None,
+        origins: Origins::default(),
+        user: None,
+        log: LevelFilter::Info,
+    };
+    for (setting, name, value) in given {
+        (setting.set)(&mut options, &value).map_err(|why| format!("{name} {value}: {why}"))?;
     }
     if options.listen.is_empty() {
-        let port = default_port(&variable)?;
+        let mut port = DEFAULT_PORT;
+        if let Some(value) = variable("PORT") {
+            values::number(&value, 0..=u16::MAX.into(), &mut port)
+                .map_err(|why| format!("PORT {value}: {why}"))?;
+        }
         options.listen.push(Address::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))));
     }
     options.limits.check()?;
@@ -156,28 +147,14 @@ fn find(name: &str) -> Result<&'static Setting, String> {
     if let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) {
         return Ok(setting);
     }
-    let similarity = |known: &&str| strsim::jaro_winkler(known, name);
-    let known = SETTINGS.iter().map(|setting| setting.name);
-    let nearest = known
-        .chain(FLAGS.iter().map(|flag| flag.name))
-        .max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-    Err(match nearest.filter(|known| similarity(known) >= SIMILARITY_MIN) {
-        Some(known) => format!("unknown option --{name}; did you mean --{known}?"),
+    let known =
+        SETTINGS.iter().map(|setting| setting.name).chain(FLAGS.iter().map(|flag| flag.name));
+    let similar = known.map(|known| (strsim::jaro_winkler(known, name), known));
+    let nearest = similar.max_by(|(one, _), (other, _)| one.total_cmp(other));
+    Err(match nearest.filter(|(similarity, _)| *similarity >= SIMILARITY_MIN) {
+        Some((_, known)) => format!("unknown option --{name}; did you mean --{known}?"),
         None => format!("unknown option --{name}; see hallway --help"),
     })
-}
-
-fn set(setting: &Setting, name: &str, value: &str, options: &mut Options) -> Result<(), String> {
-    (setting.set)(options, value).map_err(|why| format!("{name} {value}: {why}"))
-}
-
-fn default_port(variable: &impl Fn(&str) -> Option<String>) -> Result<u16, String> {
-    let mut port = DEFAULT_PORT;
-    if let Some(value) = variable("PORT").filter(|value| !value.is_empty()) {
-        values::number(&value, 0..=u16::MAX.into(), &mut port)
-            .map_err(|why| format!("PORT {value}: {why}"))?;
-    }
-    Ok(port)
 }
 
 #[cfg(test)]
@@ -290,25 +267,30 @@ mod tests {
 
     #[test]
     fn peers_are_what_descriptors_allow() {
+        let within = |options: &Options, descriptors| {
+            let (limits, beyond) = options.limits_within(descriptors)?;
+            Ok::<_, String>((limits.peers_max, beyond))
+        };
         let options = parse_with("", &[]).unwrap();
-        assert_eq!(options.limits_within(Some(1024)).0.peers_max, 1024 - 16 - 8 - 1);
-        assert_eq!(options.limits_within(Some(3)).0.peers_max, 1, "never nobody");
-        assert_eq!(options.limits_within(None).0.peers_max, 1_000_000);
+        assert_eq!(within(&options, Some(1024)), Ok((1024 - 16 - 8 - 1, None)));
+        assert_eq!(within(&options, None), Ok((1_000_000, None)));
         let options = parse_with("--max-peers 5000", &[]).unwrap();
-        let (limits, beyond) = options.limits_within(Some(1024));
-        assert_eq!((limits.peers_max, beyond), (999, Some(5000)));
-        assert_eq!(options.limits_within(Some(20_000)).0.peers_max, 5000);
+        assert_eq!(within(&options, Some(1024)), Ok((999, Some(5000))));
+        assert_eq!(within(&options, Some(20_000)), Ok((5000, None)));
         let needed = 16 + 8 + 1 + 1;
-        assert_eq!(options.check_descriptors(Some(needed)), Ok(()));
-        assert_eq!(options.limits_within(Some(needed)).0.peers_max, 1);
-        assert!(options.check_descriptors(Some(needed - 1)).unwrap_err().contains("at least 26"));
-        assert_eq!(options.check_descriptors(None), Ok(()));
+        assert_eq!(within(&options, Some(needed)), Ok((1, Some(5000))));
+        let refused = within(&options, Some(needed - 1)).unwrap_err();
+        assert!(
+            refused.contains("may open 25 file") && refused.contains("at least 26"),
+            "{refused}"
+        );
+        assert!(within(&options, Some(3)).is_err());
     }
 
     fn checked(args: &str, descriptors: u64) -> String {
         let args = args.split_whitespace().map(OsString::from);
         match parse(args, |_| None).unwrap() {
-            Action::Check(options) => report(&options, Some(descriptors)),
+            Action::Check(options) => report(&options, Some(descriptors)).unwrap(),
             action => panic!("{action:?}"),
         }
     }

@@ -4,7 +4,10 @@ use log::LevelFilter;
 
 use super::Options;
 use super::values::{add_origin, number, parts, size, time};
-use crate::limits;
+use crate::limits::{
+    ANNOUNCE_UP_TO, BURST, HISTORY_FRAMES, MESSAGE_BYTES, PEERS, PEERS_PER_IP, PING_MS,
+    QUEUE_BYTES, QUEUE_FRAMES, RATE, ROOMS, TEXT_BYTES,
+};
 
 /// One option: how it is called, what it takes, and what it does.
 #[derive(Debug)]
@@ -53,9 +56,9 @@ pub const SETTINGS: &[Setting] = &[
         name: "listen",
         value: "ADDR:PORT",
         help: "listen here or on unix:PATH; repeatable [0.0.0.0:8080]",
-        set: |options, value| {
+        set: |to, value| {
             for address in parts(value) {
-                options.listen.push(address.parse().map_err(str::to_owned)?);
+                to.listen.push(address.parse()?);
             }
             Ok(())
         },
@@ -65,119 +68,99 @@ pub const SETTINGS: &[Setting] = &[
         name: "origin",
         value: "ORIGIN",
         help: "also allow pages of ORIGIN (any: of all); repeatable",
-        set: |options, value| {
-            for origin in parts(value) {
-                add_origin(&mut options.origins, origin)?;
-            }
-            Ok(())
-        },
+        set: |to, value| parts(value).try_for_each(|origin| add_origin(&mut to.origins, origin)),
     },
     Setting {
         group: "Chat",
         name: "history",
         value: "N",
         help: "recent messages sent to each client that joins [100]",
-        set: |options, value| {
-            number(value, limits::HISTORY_FRAMES, &mut options.limits.history_frames_max)
-        },
+        set: |to, value| number(value, HISTORY_FRAMES, &mut to.limits.history_frames_max),
     },
     Setting {
         group: "Chat",
         name: "text-bytes",
         value: "SIZE",
         help: "longest text of a chat message [4096]",
-        set: |options, value| size(value, limits::TEXT_BYTES, &mut options.limits.text_bytes_max),
+        set: |to, value| size(value, TEXT_BYTES, &mut to.limits.text_bytes_max),
     },
     Setting {
         group: "Chat",
         name: "announce-up-to",
         value: "N",
         help: "join/leave notices in rooms of up to N members [1000]",
-        set: |options, value| {
-            number(value, limits::ANNOUNCE_UP_TO, &mut options.limits.announce_up_to)
-        },
+        set: |to, value| number(value, ANNOUNCE_UP_TO, &mut to.limits.announce_up_to),
     },
     Setting {
         group: "Limits",
         name: "rooms-max",
         value: "N",
         help: "rooms at once [1000]",
-        set: |options, value| number(value, limits::ROOMS, &mut options.limits.rooms_max),
+        set: |to, value| number(value, ROOMS, &mut to.limits.rooms_max),
     },
     Setting {
         group: "Limits",
         name: "max-peers",
         value: "N",
         help: "clients at once; more get 503 [from ulimit -n]",
-        set: |options, value| {
-            let mut peers = 0;
-            number(value, limits::PEERS, &mut peers)?;
-            options.max_peers = Some(peers);
-            Ok(())
-        },
+        set: |to, value| number(value, PEERS, to.max_peers.insert(0)),
     },
     Setting {
         group: "Limits",
         name: "max-peers-per-ip",
         value: "N",
         help: "clients from the same IP address; 0: no limit [0]",
-        set: |options, value| {
-            number(value, limits::PEERS_PER_IP, &mut options.limits.peers_per_ip_max)
-        },
+        set: |to, value| number(value, PEERS_PER_IP, &mut to.limits.peers_per_ip_max),
     },
     Setting {
         group: "Limits",
         name: "queue-frames",
         value: "N",
         help: "disconnect a client that is N frames behind [256]",
-        set: |options, value| {
-            number(value, limits::QUEUE_FRAMES, &mut options.limits.queue_frames_max)
-        },
+        set: |to, value| number(value, QUEUE_FRAMES, &mut to.limits.queue_frames_max),
     },
     Setting {
         group: "Limits",
         name: "queue-bytes",
         value: "SIZE",
         help: "disconnect a client that is SIZE bytes behind [1M]",
-        set: |options, value| size(value, limits::QUEUE_BYTES, &mut options.limits.queue_bytes_max),
+        set: |to, value| size(value, QUEUE_BYTES, &mut to.limits.queue_bytes_max),
     },
     Setting {
         group: "Limits",
         name: "message-bytes",
         value: "SIZE",
         help: "longest WebSocket message; beyond: Close 1009 [16K]",
-        set: |options, value| {
-            size(value, limits::MESSAGE_BYTES, &mut options.limits.message_bytes_max)
-        },
+        set: |to, value| size(value, MESSAGE_BYTES, &mut to.limits.message_bytes_max),
     },
     Setting {
         group: "Limits",
         name: "rate",
         value: "N",
         help: "messages per second from each client; 0: no limit [50]",
-        set: |options, value| number(value, limits::RATE, &mut options.limits.rate_per_second),
+        set: |to, value| number(value, RATE, &mut to.limits.rate_per_second),
     },
     Setting {
         group: "Limits",
         name: "burst",
         value: "N",
         help: "messages from a client at once, before the rate [1000]",
-        set: |options, value| number(value, limits::BURST, &mut options.limits.burst),
+        set: |to, value| number(value, BURST, &mut to.limits.burst),
     },
     Setting {
         group: "Limits",
         name: "ping",
         value: "TIME",
         help: "ping idle clients after TIME; disconnect after 2.5 x TIME; 0: never [30s]",
-        set: |options, value| time(value, limits::PING_MS, &mut options.limits.ping_ms),
+        set: |to, value| time(value, PING_MS, &mut to.limits.ping_ms),
     },
     Setting {
         group: "Process",
         name: "user",
         value: "NAME",
         help: "user, or UID:GID, to switch to when started as root",
-        set: |options, value| {
-            options.user = Some(value.parse().map_err(str::to_owned)?);
+        set: |to, value| {
+            to.user = Some(value.parse()?);
             Ok(())
         },
     },
@@ -186,14 +169,11 @@ pub const SETTINGS: &[Setting] = &[
         name: "log",
         value: "LEVEL",
         help: "log level: error, warn, info or debug [info]",
-        set: |options, value| {
-            options.log = match value {
-                "error" => LevelFilter::Error,
-                "warn" => LevelFilter::Warn,
-                "info" => LevelFilter::Info,
-                "debug" => LevelFilter::Debug,
-                _ => return Err("expected error, warn, info or debug".to_owned()),
-            };
+        set: |to, value| {
+            let known =
+                [LevelFilter::Error, LevelFilter::Warn, LevelFilter::Info, LevelFilter::Debug];
+            let named = known.into_iter().find(|level| level.as_str().to_lowercase() == value);
+            to.log = named.ok_or("expected error, warn, info or debug")?;
             Ok(())
         },
     },

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::Options;
 use super::settings::{FLAGS, SETTINGS};
-use super::{LevelFilter, Options};
 use crate::chat::Origins;
 use crate::limits::Limits;
 
@@ -59,38 +59,20 @@ const FEATURES: &str = if cfg!(feature = "confine") { "confine" } else { "none" 
 
 /// The text of `--check`: what these options mean on a machine that lets the process have so
 /// many descriptors, `None` for any number.
-pub fn report(options: &Options, descriptors: Option<u64>) -> String {
-    let (limits, beyond) = options.limits_within(descriptors);
+///
+/// # Errors
+/// Too few descriptors, in one line: what, why, what to do.
+pub fn report(options: &Options, descriptors: Option<u64>) -> Result<String, String> {
+    let (limits, beyond) = options.limits_within(descriptors)?;
+    let Limits { history_frames_max: history, rooms_max: rooms, peers_max: peers, .. } = limits;
+    let Limits { queue_frames_max: frames, queue_bytes_max: bytes, burst, .. } = limits;
+    let Limits { message_bytes_max: message, text_bytes_max: text, .. } = limits;
     let listen: Vec<_> = options.listen.iter().map(ToString::to_string).collect();
-    let lines = [
-        ("listen on", listen.join(" and ")),
-        ("web pages", pages(&options.origins)),
-        ("clients", peers(options, &limits, beyond)),
-        ("history", history(&limits)),
-        ("slow clients", slow(&limits)),
-        ("idle clients", idle(&limits)),
-        ("messages", messages(&limits)),
-        ("user", options.user.as_ref().map_or("not changed".to_owned(), ToString::to_string)),
-        ("log level", level(options.log)),
-        ("features", FEATURES.to_owned()),
-    ];
-    let mut report =
-        format!("The options are valid. hallway {} would run with\n", env!("CARGO_PKG_VERSION"));
-    for (what, how) in lines {
-        let _ = writeln!(report, "  {what:<17}{how}");
-    }
-    report
-}
-
-fn pages(origins: &Origins) -> String {
-    match origins {
+    let pages = match &options.origins {
         Origins::Own => "from its own origin".to_owned(),
         Origins::Any => "from any origin".to_owned(),
         Origins::Listed(listed) => format!("from its own origin, {}", listed.join(", ")),
-    }
-}
-
-fn peers(options: &Options, limits: &Limits, beyond: Option<u32>) -> String {
+    };
     let why = match (beyond, options.max_peers) {
         (Some(asked), _) => format!(", not {asked}: ulimit -n is too low"),
         (None, Some(_)) => String::new(),
@@ -100,37 +82,30 @@ fn peers(options: &Options, limits: &Limits, beyond: Option<u32>) -> String {
         0 => String::new(),
         most => format!("; at most {most} from the same IP address"),
     };
-    format!("at most {}{why}{per_ip}", limits.peers_max)
-}
-
-fn history(limits: &Limits) -> String {
-    format!(
-        "{} messages in each of {} rooms, in memory",
-        limits.history_frames_max, limits.rooms_max
-    )
-}
-
-fn slow(limits: &Limits) -> String {
-    let Limits { queue_frames_max: frames, queue_bytes_max: bytes, .. } = limits;
-    format!("disconnected when {frames} frames or {bytes} bytes behind")
-}
-
-fn idle(limits: &Limits) -> String {
-    match limits.ping_ms {
+    let idle = match limits.ping_ms {
         0 => "stay connected".to_owned(),
         _ => format!("disconnected after {} s", limits.silence_ms_max() / 1000),
-    }
-}
-
-fn messages(limits: &Limits) -> String {
+    };
     let rate = match limits.rate_per_second {
         0 => "as many as the client likes".to_owned(),
-        rate => format!("{} at once, then {rate} per second", limits.burst),
+        rate => format!("{burst} at once, then {rate} per second"),
     };
-    let Limits { message_bytes_max: message, text_bytes_max: text, .. } = limits;
-    format!("of up to {message} bytes, text up to {text}; {rate}")
-}
-
-fn level(level: LevelFilter) -> String {
-    level.as_str().to_ascii_lowercase()
+    let lines = [
+        ("listen on", listen.join(" and ")),
+        ("web pages", pages),
+        ("clients", format!("at most {peers}{why}{per_ip}")),
+        ("history", format!("{history} messages in each of {rooms} rooms, in memory")),
+        ("slow clients", format!("disconnected when {frames} frames or {bytes} bytes behind")),
+        ("idle clients", idle),
+        ("messages", format!("of up to {message} bytes, text up to {text}; {rate}")),
+        ("user", options.user.as_ref().map_or("not changed".to_owned(), ToString::to_string)),
+        ("log level", options.log.as_str().to_ascii_lowercase()),
+        ("features", FEATURES.to_owned()),
+    ];
+    let mut report =
+        format!("The options are valid. hallway {} would run with\n", env!("CARGO_PKG_VERSION"));
+    for (what, how) in lines {
+        let _ = writeln!(report, "  {what:<17}{how}");
+    }
+    Ok(report)
 }

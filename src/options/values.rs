@@ -4,6 +4,9 @@ use std::ops::RangeInclusive;
 
 use crate::chat::Origins;
 
+/// The least and the greatest value of a number.
+type Range = RangeInclusive<u64>;
+
 /// The parts of a list, which commas or spaces separate.
 pub(super) fn parts(list: &str) -> impl Iterator<Item = &str> {
     list.split([',', ' ']).filter(|part| !part.is_empty())
@@ -16,16 +19,14 @@ pub(super) fn add_origin(origins: &mut Origins, origin: &str) -> Result<(), Stri
         return Ok(());
     }
     let is_origin = match origin.split_once("://") {
-        Some((scheme, authority)) => {
-            !scheme.is_empty() && !authority.is_empty() && !authority.contains('/')
-        }
+        Some(("", _) | (_, "")) => false,
+        Some((_, authority)) => !authority.contains('/'),
         None => origin == "null",
     };
     if !is_origin {
-        return Err(
-            "expected SCHEME://HOST[:PORT] without a path, like https://example.org, or null, or any"
-                .to_owned(),
-        );
+        let forms =
+            "SCHEME://HOST[:PORT] without a path, like https://example.org, or null, or any";
+        return Err(format!("expected {forms}"));
     }
     match origins {
         Origins::Any => {}
@@ -36,18 +37,14 @@ pub(super) fn add_origin(origins: &mut Origins, origin: &str) -> Result<(), Stri
 }
 
 /// A whole number within `range`.
-pub(super) fn number<T: TryFrom<u64>>(
-    value: &str,
-    range: RangeInclusive<u64>,
-    out: &mut T,
-) -> Result<(), String> {
+pub(super) fn number<T: TryFrom<u64>>(text: &str, range: Range, out: &mut T) -> Result<(), String> {
     let expected = format!("expected {} to {}", range.start(), range.end());
-    *out = scaled(value, "number", &[("", 1)], &expected, |number| range.contains(number))?;
+    *out = scaled(text, "number", &[("", 1)], &expected, |number| range.contains(number))?;
     Ok(())
 }
 
 /// Bytes, with K or M.
-pub(super) fn size(value: &str, range: RangeInclusive<u64>, out: &mut u32) -> Result<(), String> {
+pub(super) fn size(value: &str, range: Range, out: &mut u32) -> Result<(), String> {
     let units = [("M", 1024 * 1024), ("K", 1024), ("", 1)];
     let expected = format!("expected {}", between(&range, &units));
     *out = scaled(value, "size", &units, &expected, |bytes| range.contains(bytes))?;
@@ -55,7 +52,7 @@ pub(super) fn size(value: &str, range: RangeInclusive<u64>, out: &mut u32) -> Re
 }
 
 /// Milliseconds, from a time with ms, s or m; 0 is outside of every range and allowed.
-pub(super) fn time(value: &str, range: RangeInclusive<u64>, out: &mut u64) -> Result<(), String> {
+pub(super) fn time(value: &str, range: Range, out: &mut u64) -> Result<(), String> {
     let units = [("m", 60_000), ("s", 1000), ("ms", 1), ("", 1)];
     if is_integer(value) && value.bytes().any(|digit| digit != b'0') {
         return Err(format!("'{value}' has no unit; try {value}s"));
@@ -66,7 +63,7 @@ pub(super) fn time(value: &str, range: RangeInclusive<u64>, out: &mut u64) -> Re
 }
 
 /// A range as people write it: each end in the first of the units that divides it.
-fn between(range: &RangeInclusive<u64>, units: &[(&str, u64)]) -> String {
+fn between(range: &Range, units: &[(&str, u64)]) -> String {
     let written = |end: &u64| {
         let unit = units.iter().find(|(_, unit)| end.is_multiple_of(*unit));
         unit.map_or(end.to_string(), |(name, unit)| format!("{}{name}", end / unit))
@@ -89,10 +86,8 @@ fn scaled<T: TryFrom<u64>>(
         .find(|(digits, _)| is_integer(digits))
         .ok_or_else(|| format!("'{value}' is not a {kind}; {expected}"))?;
     let number = digits.parse().ok().and_then(|number: u64| number.checked_mul(unit));
-    number
-        .filter(is_in_range)
-        .and_then(|number| number.try_into().ok())
-        .ok_or_else(|| format!("out of range; {expected}"))
+    let valid = number.filter(is_in_range).and_then(|number| number.try_into().ok());
+    valid.ok_or_else(|| format!("out of range; {expected}"))
 }
 
 /// Whether this is a whole number, of whatever size and sign.

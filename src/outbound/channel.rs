@@ -16,8 +16,9 @@ pub enum Kind {
 }
 
 /// Whether a channel has something that its readers have not been offered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
+    #[default]
     Idle,
     /// Only news, until this time in milliseconds.
     Held(u64),
@@ -26,7 +27,7 @@ pub(super) enum State {
 }
 
 /// What everybody who speaks one encoding in one room is sent.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Channel {
     /// Whose channel it is; means nothing here.
     pub(super) owner: u32,
@@ -35,10 +36,8 @@ pub(super) struct Channel {
     /// Every reader, and everybody who has left, whose socket is blocked, whose last write
     /// stopped short of the end, or who still has records to replay.
     pub(super) behind: Vec<PeerId>,
-    /// Whose input waits at the gate, in their order: first those of whom nothing was taken when
-    /// they were read last, then the others.
-    pub(super) parked: Vec<PeerId>,
-    pub(super) parked_again: Vec<PeerId>,
+    /// Whose input waits at the gate, and whether some of it was taken just before.
+    pub(super) parked: Vec<(PeerId, bool)>,
     pub(super) state: State,
     pub(super) pass: Option<Pass>,
     /// Whether something has been said since the pass began, and whether it is more than news.
@@ -67,26 +66,6 @@ pub(super) struct Pass {
 }
 
 impl Channel {
-    pub(super) fn new(owner: u32) -> Self {
-        Self {
-            owner,
-            log: Log::default(),
-            readers: Vec::new(),
-            behind: Vec::new(),
-            parked: Vec::new(),
-            parked_again: Vec::new(),
-            state: State::Idle,
-            pass: None,
-            has_more: false,
-            is_pressing: false,
-            offered: Counted::default(),
-            news_from_ms: 0,
-            blocks: Blocks::default(),
-            replayed_from: None,
-            last_span: (0, 0, 0),
-        }
-    }
-
     /// Begins the pass that was picked. News alone do not begin another before `news_from_ms`.
     pub(super) fn begin_pass(&mut self, news_from_ms: u64) {
         let (left, end, counted) = (self.readers.len(), self.log.end(), self.log.counted());
@@ -96,7 +75,7 @@ impl Channel {
 
     /// Gives back the memory that a channel without anything to say does not need.
     pub(super) fn release(&mut self) {
-        (self.parked, self.parked_again) = Default::default();
+        self.parked = Vec::new();
         if self.log.len() == 0 {
             self.log.release();
         }

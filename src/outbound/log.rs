@@ -83,8 +83,11 @@ impl Log {
         self.marks.push_back(Mark { end: self.end(), counted: self.counted });
     }
 
-    /// The bytes between two positions.
+    /// The bytes between two positions: none where they are the same, even if that one is trimmed.
     pub(super) fn slice(&self, from: u64, to: u64) -> &[u8] {
+        if from == to {
+            return &[];
+        }
         &self.bytes[offset(self.start, from)..offset(self.start, to)]
     }
 
@@ -163,6 +166,7 @@ mod tests {
         assert_eq!(log.counted_between(30, 62), Counted { frames: 2, bytes: 32 });
         assert_eq!((log.boundary(30), log.boundary(31), log.boundary(60)), (30, 60, 60));
         log.trim(62);
+        assert!(log.slice(30, 30).is_empty(), "whoever has read up to there may still be asked");
         log.release();
         assert_eq!((log.start(), log.len(), log.bytes.capacity()), (62, 0, 0));
         assert_eq!((log.boundary(62), log.counted().frames), (62, 4));

@@ -14,34 +14,25 @@
 //! is read; then call [`Outbound::poll`] until it says `None` or a budget is used up, and do what
 //! it says. `pass.rs` has the order in which readers are served, and why nobody starves.
 //!
-//! - Getters: [`Outbound::readers`], [`Outbound::gate_of`], [`Outbound::is_busy`],
-//!   [`Outbound::must_write_first`], [`Outbound::is_finished`], [`Outbound::replayed_from`],
-//!   [`Outbound::depth`], [`Outbound::frames`].
-//! - What has happened to a socket: [`Outbound::handle_sent`], [`Outbound::handle_blocked`],
-//!   [`Outbound::handle_writable`].
-//! - Changes of one reader: [`Outbound::open`], [`Outbound::attach`], [`Outbound::begin`],
-//!   [`Outbound::tell`], [`Outbound::ping`], [`Outbound::pong`], [`Outbound::finish`],
-//!   [`Outbound::dismiss`], [`Outbound::close`].
-//! - Changes of a channel: [`Outbound::open_channel`], [`Outbound::append`],
-//!   [`Outbound::owe`], [`Outbound::park`], [`Outbound::render`], [`Outbound::forget_block`].
-//! - What is to be done next: [`Outbound::poll`], [`Outbound::poll_timeout`],
-//!   [`Outbound::transmit`].
+//! The calls stand in this order: getters; changes of one reader; changes of a channel; what has
+//! happened to a socket (`handle_*`); what is to be done next (`poll*`, in `pass.rs`).
 
 mod channel;
+mod check;
 mod log;
 mod pass;
 mod reader;
 mod replay;
 mod slots;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::ops::RangeInclusive;
 
 use crate::limits::Limits;
 use crate::peer::{PeerId, PeerMap, growth};
 use channel::{Channel, State};
-use reader::{Extra, Plan, Reader, Unicast};
+use reader::{Extra, Reader, Unicast, plan};
 use replay::Replay;
 use slots::Slots;
 
@@ -113,7 +104,7 @@ pub struct Depth {
 ///
 /// Invariant: who has something to write and a socket that takes it is in the list of singles, or
 /// its channel is listed or held.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outbound {
     /// How far a reader may lag.
     queue: Counted,
@@ -123,16 +114,18 @@ pub struct Outbound {
     /// The channel of connections that have joined none. Nothing is ever appended to it.
     lone: ChannelKey,
     /// Channels with something to offer, each in one of these once: those that were just listed,
-    /// the others, and by their time those that are held.
+    /// the others, and with their time those that are held.
     fresh: VecDeque<ChannelKey>,
     listed: VecDeque<ChannelKey>,
-    held: BTreeSet<(u64, ChannelKey)>,
+    held: Vec<(u64, ChannelKey)>,
     /// The channel whose owner has been asked for what it owes, and whose pass then begins.
     beginning: Option<ChannelKey>,
     /// Readers with something of their own to write.
     singles: VecDeque<PeerId>,
     was_single: bool,
-    /// Readers looked at and bytes written since the present channel's quantum began.
+    /// The channel that is served at present, and readers looked at and bytes written since its
+    /// quantum began.
+    served: ChannelKey,
     looked_at: usize,
     written: usize,
     /// What [`Outbound::poll`] still has to say of readers.
@@ -143,28 +136,10 @@ pub struct Outbound {
 impl Outbound {
     /// The send side of no connection.
     pub fn new(limits: &Limits, thresholds: Thresholds) -> Self {
-        let mut channels = Slots::new();
-        let lone = channels.insert(Channel::new(0));
-        Self {
-            queue: Counted {
-                frames: limits.queue_frames_max.into(),
-                bytes: limits.queue_bytes_max.into(),
-            },
-            thresholds,
-            channels,
-            readers: PeerMap::default(),
-            lone,
-            fresh: VecDeque::new(),
-            listed: VecDeque::new(),
-            held: BTreeSet::new(),
-            beginning: None,
-            singles: VecDeque::new(),
-            was_single: false,
-            looked_at: 0,
-            written: 0,
-            told: VecDeque::new(),
-            frames: Frames::default(),
-        }
+        let (frames, bytes) = (limits.queue_frames_max.into(), limits.queue_bytes_max.into());
+        let mut channels = Slots::default();
+        let lone = channels.insert(Channel::default());
+        Self { queue: Counted { frames, bytes }, thresholds, channels, lone, ..Self::default() }
     }
 
     // --- getters
@@ -230,19 +205,20 @@ impl Outbound {
 
     /// A new connection, that reads no channel.
     pub fn open(&mut self, id: PeerId) {
-        self.readers.insert(id, Reader::new(self.lone));
+        let (index, behind) = (NOWHERE, NOWHERE);
+        let reader = Reader { channel: self.lone, index, behind, ..Reader::default() };
+        self.readers.insert(id, reader);
     }
 
     /// A connection is gone, with whatever was still to be written to it.
     pub fn close(&mut self, id: PeerId) {
-        if let Some((reader, channel)) = self.reader(id) {
-            let lag = reader.lag(channel).frames;
-            self.frames.gone += lag;
-        }
-        let key = self.detach(id);
+        let Some((reader, channel)) = self.reader(id) else { return };
+        let (key, lag) = (reader.channel, reader.lag(channel).frames);
+        self.frames.gone += lag;
+        self.detach(id);
         self.note_caught_up(id);
         self.readers.remove(id);
-        key.into_iter().for_each(|key| self.close_unused(key));
+        self.close_unused(key);
     }
 
     /// Makes a connection a reader of a channel, from here on, after the records of the past in
@@ -265,55 +241,50 @@ impl Outbound {
             let extra = reader.extra.get_or_insert_default();
             extra.replay = Some(Replay { next, offset: 0, last });
         }
-        if reader.is_blocked || reader.needs_channel(channel) {
-            self.note_behind(id);
-        }
-        self.list(id);
+        self.settle(id);
     }
 
     /// Says what comes before all else: an HTTP answer, or the answer to a handshake. Only where
     /// nothing has been said yet.
     pub fn begin(&mut self, id: PeerId, bytes: Bytes) {
-        if let Some(reader) = self.readers.get_mut(id) {
-            reader.extra.get_or_insert_default().begun = Some((bytes, 0));
-            self.list(id);
-        }
+        self.change(id, |extra| extra.begun = Some((bytes, 0)));
     }
 
     /// Says a frame to one reader alone, after all that its channel has said so far, but in place
     /// of the last `replaced` bytes of that.
     pub fn tell(&mut self, id: PeerId, frame: Bytes, replaced: usize) {
-        let queue = self.queue;
-        let Some((reader, channel)) = self.reader(id) else { return };
+        let Some((_, channel)) = self.reader(id) else { return };
         let skip_to = channel.log.end();
-        let extra = reader.extra.get_or_insert_default();
-        if extra.until.is_some() {
-            return;
-        }
-        extra.unicasts.push_back(Unicast { at: skip_to - replaced as u64, frame, skip_to });
-        if reader.is_blocked && reader.lag(channel).exceeds(queue) {
+        let unicast = Unicast { at: skip_to - replaced as u64, frame, skip_to };
+        self.change(id, |extra| extra.unicasts.push_back(unicast));
+        let queue = self.queue;
+        if let Some((reader, channel)) = self.reader(id)
+            && reader.is_too_slow(channel, queue)
+        {
             self.told.push_back(Next::TooSlow(id));
         }
-        self.list(id);
     }
 
     /// Sets the Ping to send.
     pub fn ping(&mut self, id: PeerId, frame: Bytes) {
-        self.control(id, |extra| extra.ping = Some(frame));
+        self.change(id, |extra| extra.ping = Some(frame));
     }
 
     /// Sets the Pong to send, in place of one not sent yet.
     pub fn pong(&mut self, id: PeerId, frame: Bytes) {
-        self.control(id, |extra| extra.pong = Some(frame));
+        self.change(id, |extra| extra.pong = Some(frame));
     }
 
-    fn control(&mut self, id: PeerId, set: impl FnOnce(&mut Extra)) {
-        if let Some(reader) = self.readers.get_mut(id) {
-            let extra = reader.extra.get_or_insert_default();
-            if extra.until.is_none() {
-                set(extra);
-                self.list(id);
-            }
+    /// Asks to be told, by [`Next::Woken`], when a reader's own answers have been written.
+    pub fn defer(&mut self, id: PeerId) {
+        self.change(id, |extra| extra.is_deferred = true);
+    }
+
+    /// Changes what a reader has of its own, unless the last has been said to it.
+    fn change(&mut self, id: PeerId, change: impl FnOnce(&mut Extra)) {
+        if let Some(reader) = self.readers.get_mut(id).filter(|reader| !reader.is_leaving()) {
+            change(reader.extra.get_or_insert_default());
+            self.settle(id);
         }
     }
 
@@ -321,47 +292,38 @@ impl Outbound {
     /// after that.
     pub fn finish(&mut self, id: PeerId, close: Option<Bytes>) {
         let Some((reader, channel)) = self.reader(id) else { return };
-        let end = channel.log.end();
-        let extra = reader.extra.get_or_insert_default();
-        if extra.until.is_some() {
-            return;
+        if !reader.is_leaving() {
+            let extra = reader.extra.get_or_insert_default();
+            (extra.until, extra.close) = (Some(channel.log.end()), close);
+            extra.left_at = channel.log.counted();
+            self.detach(id);
+            self.settle(id);
         }
-        (extra.until, extra.close) = (Some(end), close);
-        self.settle_exit(id);
     }
 
     /// Gives a reader up: the frame that is half written is completed, and `close` is the last.
     pub fn dismiss(&mut self, id: PeerId, close: Bytes) {
         let Some((reader, channel)) = self.reader(id) else { return };
-        let lag = reader.lag(channel).frames;
-        let mut extra = reader.extra.take().unwrap_or_default();
-        extra.unicasts.clear();
-        (extra.ping, extra.pong) = (None, None);
+        let (lag, is_cut) = (reader.lag(channel).frames, reader.cursor < reader.target(channel));
+        let Extra { mut begun, replay, is_deferred, .. } = *reader.extra.take().unwrap_or_default();
         // A record that is half replayed is rendered again when its rest can be written.
-        extra.replay = extra.replay.filter(|replay| replay.offset > 0);
-        if let Some(replay) = &mut extra.replay {
-            replay.last = replay.next;
-        }
+        let half = replay.filter(|replay| replay.offset > 0);
+        let replay = half.map(|replay| Replay { last: replay.next, ..replay });
         let mut completed = 0;
-        if reader.cursor < reader.target(channel) && extra.begun.is_none() {
+        if is_cut && begun.is_none() {
             let boundary = channel.log.boundary(reader.cursor);
             completed = channel.log.counted_between(reader.cursor, boundary).frames;
             let rest = channel.log.slice(reader.cursor, boundary);
-            extra.begun = (!rest.is_empty()).then(|| (rest.into(), 0));
+            begun = (!rest.is_empty()).then(|| (rest.into(), 0));
         }
         reader.cursor = channel.log.end();
-        (extra.until, extra.close) = (Some(reader.cursor), Some(close));
-        reader.extra = Some(extra);
+        let (until, left_at, close) = (Some(reader.cursor), channel.log.counted(), Some(close));
+        let extra = Extra { begun, replay, until, left_at, close, is_deferred, ..Extra::default() };
+        reader.extra = Some(Box::new(extra));
         self.frames.sent += completed;
         self.frames.too_slow += lag - completed;
-        self.settle_exit(id);
-    }
-
-    /// Asks to be told, by [`Next::Woken`], when a reader's own answers have been written.
-    pub fn defer(&mut self, id: PeerId) {
-        if let Some(reader) = self.readers.get_mut(id) {
-            reader.extra.get_or_insert_default().is_deferred = true;
-        }
+        self.detach(id);
+        self.settle(id);
     }
 
     // --- changes of a channel
@@ -369,7 +331,7 @@ impl Outbound {
     /// A channel without readers. What `owner` says of itself comes back in [`Next`]. The channel
     /// is gone, and its key finds nothing, once nobody reads it any more.
     pub fn open_channel(&mut self, owner: u32) -> ChannelKey {
-        self.channels.insert(Channel::new(owner))
+        self.channels.insert(Channel { owner, ..Channel::default() })
     }
 
     /// Says a frame to all readers of a channel; nothing is kept where there are none.
@@ -390,20 +352,19 @@ impl Outbound {
     }
 
     /// Lets a peer's input wait at the gate of a channel; [`Next::Woken`] tells when its pass is
-    /// over. Where some of its input `was_taken` just now, it waits behind those who had none taken:
-    /// else one who says much would pass the gate before all others, again and again.
+    /// over. Who had some of it taken just now is woken after those who had none: else one who
+    /// says much would always pass the gate before the others.
     pub fn park(&mut self, id: PeerId, key: ChannelKey, was_taken: bool) {
         match self.channels.get_mut(key) {
-            Some(channel) if was_taken => channel.parked_again.push(id),
-            Some(channel) => channel.parked.push(id),
+            Some(channel) => channel.parked.push((id, was_taken)),
             None => self.told.push_back(Next::Woken(id)),
         }
     }
 
-    /// Adds a block of the past to a channel, as [`Next::Render`] has asked for.
+    /// Adds a block of the past to a channel, as [`Outbound::missing`] asks for.
     pub fn render(&mut self, key: ChannelKey, block: Block) {
         if let Some(channel) = self.channels.get_mut(key) {
-            channel.blocks.insert(block, 4 * self.thresholds.replay_bytes);
+            channel.blocks.insert(block, self.thresholds.replay_bytes);
         }
     }
 
@@ -428,10 +389,12 @@ impl Outbound {
             return usize::from(reader.cursor < end);
         }
         let mut count = 0;
-        for (slice, piece) in slices.iter_mut().zip(Plan::new(reader, channel)) {
-            *slice = IoSlice::new(piece.bytes);
-            count += 1;
-        }
+        plan(reader, channel, &mut |_, bytes| {
+            if let Some(slice) = slices.get_mut(count) {
+                *slice = IoSlice::new(bytes);
+                count += 1;
+            }
+        });
         count
     }
 
@@ -446,40 +409,36 @@ impl Outbound {
             reader.cursor = end;
             return;
         }
-        let mut left = len;
-        while left > 0 {
-            let Some(piece) = Plan::new(reader, channel).next() else { break };
-            let (what, part) = (piece.what, left.min(piece.bytes.len()));
-            let is_whole = part == piece.bytes.len();
-            left -= part;
-            self.frames.sent += reader.advance(channel, what, part, is_whole);
+        let (mut left, mut parts) = (len, Vec::new());
+        plan(reader, channel, &mut |what, bytes| {
+            if left > 0 {
+                parts.push((what, left.min(bytes.len())));
+                left = left.saturating_sub(bytes.len());
+            }
+        });
+        for (what, part) in parts {
+            self.frames.sent += reader.advance(channel, what, part);
         }
-        debug_assert_eq!(left, 0, "no more is sent than was to be written");
-        self.settle_place(id);
         self.settle(id);
     }
 
     /// The socket takes no more until [`Outbound::handle_writable`].
     pub fn handle_blocked(&mut self, id: PeerId) {
-        if let Some(reader) = self.readers.get_mut(id) {
-            reader.is_blocked = true;
-            self.note_behind(id);
-            self.wake_if_written(id);
-        }
+        self.set_blocked(id, true);
     }
 
     /// The socket takes bytes again.
     pub fn handle_writable(&mut self, id: PeerId) {
-        let Some(reader) = self.readers.get_mut(id) else { return };
-        if !std::mem::take(&mut reader.is_blocked) {
-            return;
-        }
-        if let Some((reader, channel)) = self.reader(id)
-            && !reader.needs_channel(channel)
+        self.set_blocked(id, false);
+    }
+
+    fn set_blocked(&mut self, id: PeerId, is_blocked: bool) {
+        if let Some(reader) = self.readers.get_mut(id)
+            && reader.is_blocked != is_blocked
         {
-            self.note_caught_up(id);
+            reader.is_blocked = is_blocked;
+            self.settle(id);
         }
-        self.list(id);
     }
 
     // --- how the parts are kept in agreement
@@ -497,13 +456,49 @@ impl Outbound {
         channel.is_pressing |= is_pressing;
         match channel.state {
             State::Held(until) if channel.is_pressing => {
-                self.held.remove(&(until, key));
+                self.held.retain(|&held| held != (until, key));
             }
             State::Idle => {}
             State::Held(_) | State::Listed => return,
         }
         channel.state = State::Listed;
         self.fresh.push_back(key);
+    }
+
+    /// Brings all that follows from the state of a reader in agreement with it.
+    fn settle(&mut self, id: PeerId) {
+        let Some(reader) = self.readers.get_mut(id) else { return };
+        let (key, is_leaving) = (reader.channel, reader.is_leaving());
+        let must_write_first = reader.must_write_first(self.thresholds.unicasts);
+        if let Some(extra) = &mut reader.extra {
+            if extra.is_deferred && (is_leaving || !must_write_first) {
+                extra.is_deferred = false;
+                self.told.push_back(Next::Woken(id));
+            }
+            if extra.is_empty() {
+                reader.extra = None;
+            }
+        }
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        if reader.is_behind(channel) {
+            if reader.behind == NOWHERE {
+                reader.behind = narrow(channel.behind.len());
+                channel.behind.push(id);
+            }
+        } else {
+            self.note_caught_up(id);
+            if is_leaving {
+                self.move_to_lone(id);
+                self.close_unused(key);
+            }
+        }
+        self.list(id);
+        if let Some(reader) = self.readers.get_mut(id)
+            && reader.is_finished()
+            && !std::mem::replace(&mut reader.is_over, true)
+        {
+            self.told.push_back(Next::Finished(id));
+        }
     }
 
     /// Has a reader served that has something to write, besides the passes of its channel.
@@ -515,108 +510,33 @@ impl Outbound {
         }
     }
 
-    /// After a write: goes on with a reader, or says that it is finished, or that its own answers
-    /// have been written.
-    fn settle(&mut self, id: PeerId) {
-        self.wake_if_written(id);
-        match self.is_finished(id) {
-            true => self.told.push_back(Next::Finished(id)),
-            false => self.list(id),
-        }
-    }
-
-    /// After a reader has left its channel, or was given up.
-    fn settle_exit(&mut self, id: PeerId) {
-        let key = self.detach(id);
-        if let Some(reader) = self.readers.get_mut(id) {
-            let extra = reader.extra.as_mut();
-            let is_deferred = extra.is_some_and(|extra| std::mem::take(&mut extra.is_deferred));
-            if is_deferred {
-                self.told.push_back(Next::Woken(id));
-            }
-        }
-        self.settle_place(id);
-        self.settle(id);
-        key.into_iter().for_each(|key| self.close_unused(key));
-    }
-
-    /// Notes whether a reader still needs what its channel holds. One that has left and does not
-    /// is in no channel any more.
-    fn settle_place(&mut self, id: PeerId) {
-        let lone = self.lone;
+    /// Takes a reader out of its channel's readers.
+    fn detach(&mut self, id: PeerId) {
         let Some((reader, channel)) = self.reader(id) else { return };
-        if reader.needs_channel(channel) {
-            return self.note_behind(id);
-        }
-        let is_leaving = reader.is_leaving();
-        self.note_caught_up(id);
-        if let Some(reader) = self.readers.get_mut(id).filter(|_| is_leaving)
-            && let Some(extra) = &mut reader.extra
-        {
-            (reader.channel, reader.cursor, extra.until) = (lone, 0, Some(0));
-            for unicast in &mut extra.unicasts {
-                (unicast.at, unicast.skip_to) = (0, 0);
-            }
-        }
-    }
-
-    fn wake_if_written(&mut self, id: PeerId) {
-        let unicasts_max = self.thresholds.unicasts;
-        let Some(reader) = self.readers.get_mut(id) else { return };
-        if reader.must_write_first(unicasts_max) {
+        let index = std::mem::replace(&mut reader.index, NOWHERE) as usize;
+        if index >= channel.readers.len() {
             return;
         }
-        if let Some(extra) = &mut reader.extra
-            && std::mem::take(&mut extra.is_deferred)
-        {
-            self.told.push_back(Next::Woken(id));
-            if extra.is_empty() {
-                reader.extra = None;
-            }
-        }
-    }
-
-    /// Takes a reader out of its channel's readers; of which channel, which may be unused now.
-    fn detach(&mut self, id: PeerId) -> Option<ChannelKey> {
-        let (reader, channel) = self.reader(id)?;
-        let index = std::mem::replace(&mut reader.index, NOWHERE);
-        if index == NOWHERE {
-            return None;
-        }
-        let key = reader.channel;
-        channel.readers.swap_remove(index as usize);
+        channel.readers.swap_remove(index);
         // Who takes its index has been looked at, or is looked at once more: its cursor knows.
         if let Some(pass) = &mut channel.pass {
             pass.left = pass.left.min(channel.readers.len());
         }
-        let moved = channel.readers.get(index as usize).copied();
-        if channel.readers.is_empty() {
-            channel.readers = Vec::new();
-        }
+        let moved = channel.readers.get(index).copied();
         if let Some(moved) = moved.and_then(|moved| self.readers.get_mut(moved)) {
-            moved.index = index;
-        }
-        Some(key)
-    }
-
-    fn note_behind(&mut self, id: PeerId) {
-        let Some((reader, channel)) = self.reader(id) else { return };
-        if reader.behind == NOWHERE {
-            reader.behind = narrow(channel.behind.len());
-            channel.behind.push(id);
+            moved.index = narrow(index);
         }
     }
 
-    /// Nothing that a reader's channel holds is needed for it any more, unless it is blocked.
+    /// Takes a reader out of those that are behind in its channel.
     fn note_caught_up(&mut self, id: PeerId) {
         let Some((reader, channel)) = self.reader(id) else { return };
-        let key = reader.channel;
-        let index = std::mem::replace(&mut reader.behind, NOWHERE);
-        if index == NOWHERE {
+        let index = std::mem::replace(&mut reader.behind, NOWHERE) as usize;
+        if index >= channel.behind.len() {
             return;
         }
-        channel.behind.swap_remove(index as usize);
-        let moved = channel.behind.get(index as usize).copied();
+        channel.behind.swap_remove(index);
+        let moved = channel.behind.get(index).copied();
         if channel.behind.is_empty() {
             channel.behind = Vec::new();
             channel.replayed_from = None;
@@ -627,50 +547,21 @@ impl Outbound {
             }
         }
         if let Some(moved) = moved.and_then(|moved| self.readers.get_mut(moved)) {
-            moved.behind = index;
-        }
-        self.close_unused(key);
-    }
-
-    /// Panics where lists, cursors and logs do not agree. Work: everything; for tests.
-    pub fn check_invariants(&self) {
-        for (key, channel) in self.channels.iter() {
-            self.check_channel(key, channel);
-        }
-        for (id, reader) in self.readers.iter() {
-            let Some(channel) = self.channels.get(reader.channel) else {
-                panic!("{id} reads a channel that is gone");
-            };
-            let listed = |index: u32, list: &[PeerId]| {
-                index == NOWHERE || list.get(index as usize) == Some(&id)
-            };
-            assert!(listed(reader.index, &channel.readers), "{id} is where it says");
-            assert!(listed(reader.behind, &channel.behind), "{id} is behind where it says");
-            let is_pinned = reader.cursor >= channel.log.start();
-            assert!(
-                is_pinned || reader.cursor == reader.target(channel),
-                "{id} has lost its place"
-            );
-            assert!(reader.replay().is_none() || reader.behind != NOWHERE, "{id} replays");
-            let is_listed = self.singles.iter().filter(|&&other| other == id).count();
-            assert_eq!(is_listed, usize::from(reader.is_listed), "{id} is listed once");
-            let is_served =
-                reader.is_listed || (reader.index != NOWHERE && channel.state != State::Idle);
-            let is_ready = reader.has_pending(channel) && !reader.is_blocked;
-            assert!(!is_ready || is_served, "{id} would never be written to");
+            moved.behind = narrow(index);
         }
     }
 
-    fn check_channel(&self, key: ChannelKey, channel: &Channel) {
-        let listed = self.fresh.iter().chain(&self.listed).filter(|&&other| other == key).count();
-        assert_eq!(listed, usize::from(channel.state == State::Listed), "once, or not at all");
-        let held = self.held.iter().filter(|(_, other)| *other == key).count();
-        assert_eq!(held, usize::from(matches!(channel.state, State::Held(_))), "the same");
-        let parked = channel.parked.len() + channel.parked_again.len();
-        assert!(channel.state != State::Idle || parked == 0, "nobody waits for ever");
-        let is_needed = channel.state != State::Idle || !channel.behind.is_empty();
-        assert!(is_needed || channel.log.len() == 0, "an idle channel holds nothing");
-        assert!(is_needed || channel.blocks.is_empty(), "nor does it render");
+    /// Whoever has left and needs nothing more of its channel is in none.
+    fn move_to_lone(&mut self, id: PeerId) {
+        if let Some(reader) = self.readers.get_mut(id)
+            && let Some(extra) = &mut reader.extra
+        {
+            (reader.channel, reader.cursor, extra.until) = (self.lone, 0, Some(0));
+            extra.left_at = Counted::default();
+            for unicast in &mut extra.unicasts {
+                (unicast.at, unicast.skip_to) = (0, 0);
+            }
+        }
     }
 
     fn close_unused(&mut self, key: ChannelKey) {

@@ -20,12 +20,15 @@ use super::channel::{Channel, Pass, State};
 use super::{ChannelKey, NOWHERE, Outbound, Thresholds};
 use crate::peer::PeerId;
 
+/// Entries for which the lists keep memory between two bursts.
+const ENTRIES_KEPT: usize = 256;
+
 /// What is to be done next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Write to this reader, once.
+    /// Write to this reader, once, when all that is [missing](Outbound::missing) is rendered.
     Write(PeerId),
-    /// Its queue is more than full: dismiss it.
+    /// Its queue is more than full: dismiss it; where it has left already, drop it.
     TooSlow(PeerId),
     /// Its input need not wait any longer.
     Woken(PeerId),
@@ -42,8 +45,6 @@ pub enum Owner {
     PassBegins(u32),
     /// A pass is over: append what had to wait.
     PassEnded(u32),
-    /// Render the block of the past that begins with this id ([`Outbound::render`]).
-    Render(u32, u64),
 }
 
 /// What comes of serving a channel.
@@ -77,13 +78,43 @@ impl Outbound {
         {
             channel.begin_pass(now_ms + self.thresholds.news_ms);
         }
-        if let Some(next) = self.told.pop_front() {
+        if let Some(next) = self.next_told() {
             return Some(next);
         }
         self.release_held(now_ms);
         self.was_single = !self.was_single;
         let first = if self.was_single { self.next_single() } else { None };
-        first.or_else(|| self.next_of_passes(now_ms)).or_else(|| self.next_single())
+        let next = first.or_else(|| self.next_of_passes(now_ms)).or_else(|| self.next_single());
+        if next.is_none() {
+            self.release();
+        }
+        next
+    }
+
+    fn next_told(&mut self) -> Option<Next> {
+        while let Some(next) = self.told.pop_front() {
+            if self.still_holds(next) {
+                return Some(next);
+            }
+        }
+        None
+    }
+
+    /// Whether what was found of a reader is still so: it may take bytes again by now.
+    fn still_holds(&self, next: Next) -> bool {
+        let Next::TooSlow(id) = next else { return true };
+        self.readers.get(id).is_some_and(|reader| {
+            let channel = self.channels.get(reader.channel);
+            channel.is_some_and(|channel| reader.is_too_slow(channel, self.queue))
+        })
+    }
+
+    /// Gives back what the lists have grown by in a burst.
+    fn release(&mut self) {
+        self.fresh.shrink_to(ENTRIES_KEPT);
+        self.listed.shrink_to(ENTRIES_KEPT);
+        self.singles.shrink_to(ENTRIES_KEPT);
+        self.told.shrink_to(ENTRIES_KEPT);
     }
 
     /// When [`Outbound::poll`] has something to say, in milliseconds; `None` for not before
@@ -93,14 +124,13 @@ impl Outbound {
             && self.fresh.is_empty()
             && self.listed.is_empty()
             && self.singles.is_empty();
-        if is_idle { self.held.first().map(|&(until, _)| until) } else { Some(0) }
+        if is_idle { self.held.iter().map(|&(until, _)| until).min() } else { Some(0) }
     }
 
+    /// Lists the channels that have been held for long enough.
     fn release_held(&mut self, now_ms: u64) {
-        while let Some(&(until, key)) = self.held.first()
-            && until <= now_ms
-        {
-            self.held.pop_first();
+        let due = self.held.extract_if(.., |(until, _)| *until <= now_ms);
+        for (_, key) in due {
             if let Some(channel) = self.channels.get_mut(key) {
                 channel.state = State::Listed;
                 self.fresh.push_back(key);
@@ -116,42 +146,48 @@ impl Outbound {
             let (key, is_member) = (reader.channel, reader.index != NOWHERE);
             // A small room's pass that is about to begin comes to it at once, with more to say.
             if is_ready && !(is_member && self.is_due_soon(key)) {
-                return Some(self.serve(id, key));
+                return Some(Next::Write(id));
             }
         }
         None
     }
 
-    fn is_due_soon(&self, key: ChannelKey) -> bool {
-        self.channels.get(key).is_some_and(|channel| {
-            channel.state == State::Listed
+    /// Whether a small room's pass is about to begin. It is not held any more, though the room may
+    /// become a crowd's before.
+    fn is_due_soon(&mut self, key: ChannelKey) -> bool {
+        self.channels.get_mut(key).is_some_and(|channel| {
+            let is_due = channel.state == State::Listed
                 && channel.pass.is_none()
-                && channel.readers.len() < self.thresholds.crowd
+                && channel.readers.len() < self.thresholds.crowd;
+            channel.is_pressing |= is_due;
+            is_due
         })
     }
 
-    /// Writes to a reader, or has rendered first what it replays.
-    fn serve(&mut self, id: PeerId, key: ChannelKey) -> Next {
-        match self.missing(id, key) {
-            Some(render) => {
-                self.list(id);
-                Next::Channel(key, render)
-            }
-            None => Next::Write(id),
-        }
-    }
-
-    fn missing(&self, id: PeerId, key: ChannelKey) -> Option<Owner> {
-        let replay = self.readers.get(id)?.replay()?;
-        let channel = self.channels.get(key)?;
-        let from = channel.blocks.missing(replay, self.thresholds.replay_bytes)?;
-        Some(Owner::Render(channel.owner, from))
+    /// What must be rendered before a reader is written to: in which channel, whose it is, and
+    /// from which id on. Asked again after each [`Outbound::render`].
+    pub fn missing(&mut self, id: PeerId) -> Option<(ChannelKey, u32, u64)> {
+        let replay_bytes = self.thresholds.replay_bytes;
+        let (reader, channel) = self.reader(id)?;
+        let key = reader.channel;
+        reader.replay()?;
+        reader.extra.as_mut()?.skip_empty(channel);
+        let Some(replay) = reader.replay() else {
+            // All that was left of the past is not there any more.
+            self.settle(id);
+            return None;
+        };
+        let from = channel.blocks.missing(replay, replay_bytes)?;
+        Some((key, channel.owner, from))
     }
 
     fn next_of_passes(&mut self, now_ms: u64) -> Option<Next> {
         loop {
             let list = if self.fresh.is_empty() { &self.listed } else { &self.fresh };
             let key = *list.front()?;
+            if std::mem::replace(&mut self.served, key) != key {
+                (self.looked_at, self.written) = (0, 0);
+            }
             let served = self.next_of_pass(key, now_ms);
             match served {
                 Served::Next(next) => return Some(next),
@@ -179,7 +215,7 @@ impl Outbound {
         let Some(pass) = &mut channel.pass else {
             if self.thresholds.hold(channel, now_ms) {
                 channel.state = State::Held(channel.news_from_ms);
-                self.held.insert((channel.news_from_ms, key));
+                self.held.push((channel.news_from_ms, key));
                 return Served::Held;
             }
             self.beginning = Some(key);
@@ -198,10 +234,8 @@ impl Outbound {
             let Some(reader) = self.readers.get(id).filter(|reader| !reader.is_blocked) else {
                 continue;
             };
-            if reader.extra.as_ref().is_some_and(|extra| !extra.is_written()) {
-                return Served::Next(self.serve(id, key));
-            }
-            if reader.cursor < end {
+            if reader.cursor < end || reader.extra.as_ref().is_some_and(|extra| !extra.is_written())
+            {
                 return Served::Next(Next::Write(id));
             }
         }
@@ -224,8 +258,7 @@ impl Outbound {
                 replayed_from =
                     Some(replayed_from.map_or(replay.next, |from| from.min(replay.next)));
             }
-            if reader.is_blocked && !reader.is_leaving() && reader.lag(channel).exceeds(self.queue)
-            {
+            if reader.is_too_slow(channel, self.queue) {
                 self.told.push_back(Next::TooSlow(id));
             }
         }
@@ -235,8 +268,8 @@ impl Outbound {
         channel.log.trim(least);
         // Where half a queue was said during the pass, the next one opens the gate.
         if !channel.grown().reaches(self.queue, 2) {
-            let parked = channel.parked.drain(..).chain(channel.parked_again.drain(..));
-            self.told.extend(parked.map(Next::Woken));
+            channel.parked.sort_by_key(|&(_, was_taken)| was_taken);
+            self.told.extend(channel.parked.drain(..).map(|(id, _)| Next::Woken(id)));
         }
         if !channel.has_more {
             channel.state = State::Idle;

@@ -3,21 +3,21 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::ChannelKey;
 use super::channel::Channel;
 use super::log::Counted;
 use super::replay::{Blocks, Replay};
-use super::{ChannelKey, NOWHERE};
 
 /// Bytes that any number of readers may share.
 pub type Bytes = Rc<[u8]>;
 
 /// The send side of one connection. An idle one costs this and nothing else.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Reader {
     pub(super) channel: ChannelKey,
-    /// Where it stands in the channel's `readers`; [`NOWHERE`] before it joins and after it leaves.
+    /// Where it stands in the channel's `readers`; nowhere before it joins and after it leaves.
     pub(super) index: u32,
-    /// Where it stands in the channel's `behind`, or [`NOWHERE`].
+    /// Where it stands in the channel's `behind`, if it does.
     pub(super) behind: u32,
     /// Its position in the channel's log.
     pub(super) cursor: u64,
@@ -25,6 +25,8 @@ pub(super) struct Reader {
     pub(super) is_blocked: bool,
     /// It stands in the list of singles.
     pub(super) is_listed: bool,
+    /// It has been said that everything is written to it that ever will be.
+    pub(super) is_over: bool,
     pub(super) extra: Option<Box<Extra>>,
 }
 
@@ -41,6 +43,8 @@ pub(super) struct Extra {
     pub(super) unicasts: VecDeque<Unicast>,
     /// It reads no further than this, and `close` is the last.
     pub(super) until: Option<u64>,
+    /// What had been counted in its channel when it left.
+    pub(super) left_at: Counted,
     pub(super) close: Option<Bytes>,
     /// Its input waits until its own answers have been written.
     pub(super) is_deferred: bool,
@@ -57,18 +61,6 @@ pub(super) struct Unicast {
 }
 
 impl Reader {
-    pub(super) fn new(channel: ChannelKey) -> Self {
-        Self {
-            channel,
-            index: NOWHERE,
-            behind: NOWHERE,
-            cursor: 0,
-            is_blocked: false,
-            is_listed: false,
-            extra: None,
-        }
-    }
-
     /// How far it reads.
     pub(super) fn target(&self, channel: &Channel) -> u64 {
         self.extra.as_ref().and_then(|extra| extra.until).unwrap_or(channel.log.end())
@@ -77,6 +69,11 @@ impl Reader {
     /// Whether it has left, and is only written what was said before.
     pub(super) fn is_leaving(&self) -> bool {
         self.extra.as_ref().is_some_and(|extra| extra.until.is_some())
+    }
+
+    /// Whether its channel must keep what it has not read, or it is blocked and may lag.
+    pub(super) fn is_behind(&self, channel: &Channel) -> bool {
+        self.needs_channel(channel) || (self.is_blocked && !self.is_leaving())
     }
 
     /// Whether there is something to write to it.
@@ -99,10 +96,22 @@ impl Reader {
         let mut lag =
             channel.log.counted_between(self.cursor.max(channel.log.start()), self.target(channel));
         for unicast in self.extra.iter().flat_map(|extra| &extra.unicasts) {
-            lag.frames += 1;
-            lag.bytes += unicast.frame.len() as u64;
+            let replaced = channel.log.counted_between(unicast.at, unicast.skip_to);
+            lag.frames = lag.frames + 1 - replaced.frames;
+            lag.bytes = lag.bytes + unicast.frame.len() as u64 - replaced.bytes;
         }
         lag
+    }
+
+    /// Whether more waits for it than it may lag, or was said since it left, all of which its
+    /// channel keeps. Only a socket that takes nothing makes it so.
+    pub(super) fn is_too_slow(&self, channel: &Channel, queue: Counted) -> bool {
+        let left_at = self.extra.as_ref().filter(|_| self.is_leaving()).map(|extra| extra.left_at);
+        let kept = || match left_at {
+            Some(left_at) => channel.log.counted().since(left_at),
+            None => self.lag(channel),
+        };
+        self.is_blocked && kept().exceeds(queue)
     }
 
     /// Whether its own answers must be written before it is read any further: a Pong waits that
@@ -122,69 +131,48 @@ impl Reader {
 
     /// Goes on by `len` bytes of the first piece of its plan, which is `what`; how many frames
     /// that count were completed by them.
-    pub(super) fn advance(
-        &mut self,
-        channel: &Channel,
-        what: What,
-        len: usize,
-        is_whole: bool,
-    ) -> u64 {
-        if what == What::Log {
-            let from = self.cursor;
+    pub(super) fn advance(&mut self, channel: &Channel, what: What, len: usize) -> u64 {
+        let from = self.cursor;
+        let Some(extra) = self.extra.as_mut().filter(|_| what != What::Log) else {
             self.cursor += len as u64;
             return channel.log.counted_between(from, self.cursor).frames;
-        }
-        let Some(extra) = &mut self.extra else { return 0 };
+        };
         let mut completed = 0;
         let begun = match what {
-            What::Log => None,
             What::Begun => extra.begun.take().map(|(bytes, sent)| (bytes, sent + len)),
             What::Ping => extra.ping.take().map(|frame| (frame, len)),
             What::Pong => extra.pong.take().map(|frame| (frame, len)),
             What::Close => extra.close.take().map(|frame| (frame, len)),
             What::Unicast => extra.unicasts.pop_front().map(|unicast| {
-                self.cursor = unicast.skip_to;
-                completed = 1;
+                (self.cursor, completed) = (unicast.skip_to, 1);
                 (unicast.frame, len)
             }),
             What::Replay => {
-                if let Some(replay) = &mut extra.replay
-                    && let Some(block) = channel.blocks.at(replay)
-                {
-                    replay.advance(block, len);
+                if let Some(replay) = &mut extra.replay {
+                    channel.blocks.advance(replay, len);
                 }
+                extra.skip_empty(channel);
                 None
             }
+            What::Log => None,
         };
-        if !is_whole && what != What::Replay {
-            extra.begun = begun;
-        }
-        self.drop_what_is_written(channel);
+        extra.begun = begun.filter(|(bytes, sent)| *sent < bytes.len());
         completed
-    }
-
-    /// Gives back the extra where nothing is in it any more.
-    fn drop_what_is_written(&mut self, channel: &Channel) {
-        let Some(extra) = &mut self.extra else { return };
-        if let Some(replay) = &mut extra.replay {
-            // Blocks at the end may have no record that is still to come.
-            while let Some(block) = channel.blocks.at(replay).filter(|_| !replay.is_over())
-                && Blocks::bytes(block, replay).is_empty()
-            {
-                replay.skip(block);
-            }
-            extra.replay = extra.replay.filter(|replay| !replay.is_over());
-        }
-        if extra.is_empty() {
-            self.extra = None;
-        }
     }
 }
 
 impl Extra {
+    /// Goes on with the replay behind blocks that have nothing for it.
+    pub(super) fn skip_empty(&mut self, channel: &Channel) {
+        if let Some(replay) = &mut self.replay {
+            channel.blocks.skip_empty(replay);
+            self.replay = self.replay.filter(|replay| !replay.is_over());
+        }
+    }
+
     /// Whether nothing is in it.
     pub(super) fn is_empty(&self) -> bool {
-        self.until.is_none() && !self.is_deferred && self.is_written()
+        self.until.is_none() && self.is_written()
     }
 
     /// Whether nothing of it waits to be written.
@@ -210,153 +198,54 @@ pub(super) enum What {
     Close,
 }
 
-/// What is to be written to a reader next.
-#[derive(Debug)]
-pub(super) struct Piece<'p> {
-    pub(super) what: What,
-    pub(super) bytes: &'p [u8],
-}
-
-/// What is to be written to a reader, piece by piece: what is begun; Ping and Pong at the next
-/// frame boundary; the replay; the log, with the unicasts at their places; Close. The one place
-/// where that order is decided.
-#[derive(Debug)]
-pub(super) struct Plan<'p> {
+/// Gives what is to be written to a reader, piece by piece, none of them empty: what is begun;
+/// Ping and Pong at the next frame boundary; the replay; the log, with the unicasts at their
+/// places; Close. The one place where that order is decided.
+pub(super) fn plan<'p>(
+    reader: &'p Reader,
     channel: &'p Channel,
-    extra: Option<&'p Extra>,
-    /// What comes next, if there is any of it.
-    stage: Stage,
-    cursor: u64,
-    target: u64,
-    replay: Option<Replay>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Stage {
-    Begun,
-    Boundary,
-    Ping,
-    Pong,
-    Replay,
-    /// The log up to this unicast, or to the end.
-    Log(usize),
-    Unicast(usize),
-    Close,
-    Over,
-}
-
-impl<'p> Plan<'p> {
-    pub(super) fn new(reader: &'p Reader, channel: &'p Channel) -> Self {
-        let extra = reader.extra.as_deref();
-        Self {
-            channel,
-            extra,
-            stage: if extra.is_some() { Stage::Begun } else { Stage::Log(0) },
-            cursor: reader.cursor,
-            target: reader.target(channel),
-            replay: extra.and_then(|extra| extra.replay),
+    give: &mut dyn FnMut(What, &'p [u8]),
+) {
+    let (mut cursor, target) = (reader.cursor, reader.target(channel));
+    let mut give = |what, bytes: &'p [u8]| {
+        if !bytes.is_empty() {
+            give(what, bytes);
+        }
+    };
+    let mut log_to = |to| channel.log.slice(std::mem::replace(&mut cursor, to), to);
+    let Some(extra) = &reader.extra else {
+        return give(What::Log, log_to(target));
+    };
+    let mut replay = extra.replay;
+    if let Some((bytes, sent)) = &extra.begun {
+        give(What::Begun, &bytes[*sent..]);
+    } else if extra.ping.is_some() || extra.pong.is_some() {
+        match &mut replay {
+            Some(replay) if replay.offset > 0 => {
+                let Some(block) = channel.blocks.at(replay) else { return };
+                let rest = Blocks::rest_of_frame(block, replay);
+                replay.advance(block, rest.len());
+                give(What::Replay, rest);
+            }
+            None if reader.cursor < target => {
+                give(What::Log, log_to(channel.log.boundary(reader.cursor)));
+            }
+            _ => {}
         }
     }
-
-    /// The bytes of the present stage, if there are any; goes on to the next stage.
-    fn step(&mut self, extra: &'p Extra) -> Option<Piece<'p>> {
-        let own = |what, frame: &'p Option<Bytes>| Some(Piece { what, bytes: frame.as_ref()? });
-        match self.stage {
-            Stage::Begun => {
-                self.stage = Stage::Boundary;
-                let (bytes, sent) = extra.begun.as_ref()?;
-                self.stage = Stage::Ping;
-                Some(Piece { what: What::Begun, bytes: &bytes[*sent..] })
-            }
-            Stage::Boundary => {
-                self.stage = Stage::Ping;
-                let is_needed = extra.ping.is_some() || extra.pong.is_some();
-                if is_needed { self.rest_of_frame() } else { None }
-            }
-            Stage::Ping => {
-                self.stage = Stage::Pong;
-                own(What::Ping, &extra.ping)
-            }
-            Stage::Pong => {
-                self.stage = Stage::Replay;
-                own(What::Pong, &extra.pong)
-            }
-            Stage::Replay => self.step_replay(),
-            Stage::Log(next) => match extra.unicasts.get(next) {
-                Some(unicast) => {
-                    self.stage = Stage::Unicast(next);
-                    self.log_to(unicast.at)
-                }
-                None => {
-                    self.stage = Stage::Close;
-                    self.log_to(self.target)
-                }
-            },
-            Stage::Unicast(at) => {
-                self.stage = Stage::Log(at + 1);
-                let unicast = &extra.unicasts[at];
-                self.cursor = unicast.skip_to;
-                Some(Piece { what: What::Unicast, bytes: &unicast.frame })
-            }
-            Stage::Close => {
-                self.stage = Stage::Over;
-                own(What::Close, &extra.close)
-            }
-            Stage::Over => None,
-        }
-    }
-
-    fn step_replay(&mut self) -> Option<Piece<'p>> {
-        let Some(replay) = self.replay.as_mut().filter(|replay| !replay.is_over()) else {
-            self.stage = Stage::Log(0);
-            return None;
-        };
-        let Some(block) = self.channel.blocks.at(replay) else {
-            // It is rendered when all before it has been written.
-            self.stage = Stage::Over;
-            return None;
-        };
-        let bytes = Blocks::bytes(block, replay);
+    give(What::Ping, extra.ping.as_deref().unwrap_or_default());
+    give(What::Pong, extra.pong.as_deref().unwrap_or_default());
+    while let Some(replay) = replay.as_mut().filter(|replay| !replay.is_over()) {
+        // What is missing is rendered when all before it has been written.
+        let Some(block) = channel.blocks.at(replay) else { return };
+        give(What::Replay, Blocks::bytes(block, replay));
         replay.skip(block);
-        Some(Piece { what: What::Replay, bytes })
     }
-
-    /// The rest of the frame that is cut by the last write, of the replay or of the log.
-    fn rest_of_frame(&mut self) -> Option<Piece<'p>> {
-        match &mut self.replay {
-            Some(replay) if replay.offset == 0 => None,
-            Some(replay) => {
-                let block = self.channel.blocks.at(replay)?;
-                let bytes = Blocks::rest_of_frame(block, replay);
-                replay.advance(block, bytes.len());
-                Some(Piece { what: What::Replay, bytes })
-            }
-            None if self.cursor == self.target => None,
-            None => self.log_to(self.channel.log.boundary(self.cursor)),
-        }
+    for unicast in &extra.unicasts {
+        give(What::Log, log_to(unicast.at));
+        give(What::Unicast, &unicast.frame);
+        log_to(unicast.skip_to);
     }
-
-    fn log_to(&mut self, to: u64) -> Option<Piece<'p>> {
-        let from = std::mem::replace(&mut self.cursor, to);
-        (from < to).then(|| Piece { what: What::Log, bytes: self.channel.log.slice(from, to) })
-    }
-}
-
-impl<'p> Iterator for Plan<'p> {
-    type Item = Piece<'p>;
-
-    fn next(&mut self) -> Option<Piece<'p>> {
-        let Some(extra) = self.extra else {
-            return self.log_to(self.target);
-        };
-        loop {
-            let piece = self.step(extra);
-            if piece.as_ref().is_some_and(|piece| !piece.bytes.is_empty()) {
-                return piece;
-            }
-            if matches!(self.stage, Stage::Over) {
-                return piece.filter(|piece| !piece.bytes.is_empty());
-            }
-        }
-    }
+    give(What::Log, log_to(target));
+    give(What::Close, extra.close.as_deref().unwrap_or_default());
 }

@@ -1,6 +1,5 @@
 //! Records of the past, rendered in blocks that all who replay them share.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The records of a range of ids as frames, one after the other.
@@ -72,27 +71,30 @@ impl Replay {
 /// The blocks that have been rendered. They can be dropped at any time, and are rendered again
 /// when somebody comes to them.
 #[derive(Debug, Default)]
-pub(super) struct Blocks {
-    by_first: BTreeMap<u64, Block>,
-    bytes: usize,
-}
+pub(super) struct Blocks(Vec<Block>);
 
 impl Blocks {
-    /// Keeps a block; where the others are more than `bytes_max`, in place of them. So whoever
-    /// asks for blocks one by one, the last of any length and fewer bytes than that in the others,
-    /// has them all in the end.
-    pub(super) fn insert(&mut self, block: Block, bytes_max: usize) {
-        if self.bytes > bytes_max {
+    /// Keeps a block; in place of the others where these are more than enough for writes of
+    /// `bytes` bytes.
+    pub(super) fn insert(&mut self, block: Block, bytes: usize) {
+        if self.is_full(bytes) {
             self.clear();
         }
-        self.bytes += block.bytes.len();
-        self.by_first.insert(block.ids.start, block);
+        self.0.push(block);
     }
 
     /// The block in which a replay goes on.
     pub(super) fn at(&self, replay: &Replay) -> Option<&Block> {
-        let (_, block) = self.by_first.range(..=replay.next).next_back()?;
-        block.ids.contains(&replay.next).then_some(block)
+        self.0.iter().find(|block| block.ids.contains(&replay.next))
+    }
+
+    /// Goes on with a replay by `len` bytes of the first block that has any for it.
+    pub(super) fn advance(&self, replay: &mut Replay, len: usize) {
+        self.skip_empty(replay);
+        if let Some(block) = self.at(replay) {
+            replay.advance(block, len);
+        }
+        self.skip_empty(replay);
     }
 
     /// The bytes with which a replay goes on in a block.
@@ -100,25 +102,42 @@ impl Blocks {
         &block.bytes[block.rest(replay)]
     }
 
+    /// Goes on behind blocks that have nothing for a replay: their records do not exist.
+    pub(super) fn skip_empty(&self, replay: &mut Replay) {
+        while !replay.is_over()
+            && let Some(block) = self.at(replay)
+            && Self::bytes(block, replay).is_empty()
+        {
+            replay.skip(block);
+        }
+    }
+
     /// The bytes up to the end of the frame that a replay has begun.
     pub(super) fn rest_of_frame<'b>(block: &'b Block, replay: &Replay) -> &'b [u8] {
         Self::bytes(block, &Replay { last: replay.next, ..*replay })
     }
 
-    /// The first id for which a block is missing: the one in which a replay goes on, and those
-    /// after it as long as the ones before have fewer than `bytes` bytes.
+    fn is_full(&self, bytes: usize) -> bool {
+        self.0.iter().map(|block| block.bytes.len()).sum::<usize>() >= 4 * bytes
+    }
+
+    /// The first id for which a block is missing, of the blocks that a replay needs for its next
+    /// `bytes` bytes. Only the first of these that has any is ever rendered in place of others: two
+    /// that do not fit together would replace each other for ever.
     pub(super) fn missing(&self, replay: &Replay, bytes: usize) -> Option<u64> {
         let (mut at, mut found) = (*replay, 0);
         while !at.is_over() && found < bytes {
-            let Some(block) = self.at(&at) else { return Some(at.next) };
-            found += block.bytes.len();
+            let Some(block) = self.at(&at) else {
+                return (found == 0 || !self.is_full(bytes)).then_some(at.next);
+            };
+            found += block.rest(&at).len();
             at.skip(block);
         }
         None
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.by_first.is_empty()
+        self.0.is_empty()
     }
 
     pub(super) fn clear(&mut self) {
@@ -127,10 +146,7 @@ impl Blocks {
 
     /// Forgets the block with this id: it has changed.
     pub(super) fn forget(&mut self, id: u64) {
-        if !self.by_first.is_empty() {
-            self.by_first.retain(|_, block| !block.ids.contains(&id));
-            self.bytes = self.by_first.values().map(|block| block.bytes.len()).sum();
-        }
+        self.0.retain(|block| !block.ids.contains(&id));
     }
 }
 
@@ -176,6 +192,22 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_has_nothing_more_for_a_replay_is_passed_over() {
+        let (mut blocks, mut next) = (Blocks::default(), Block::new(8..16));
+        next.push(9, b"<nine>");
+        blocks.insert(block(), 1_000);
+        blocks.insert(next, 1_000);
+        let mut replay = Replay { next: 8, offset: 0, last: 9 };
+        blocks.0[0].ids.end = 9;
+        assert!(Blocks::bytes(&blocks.0[0], &replay).is_empty());
+        assert_eq!(blocks.missing(&replay, 6), None);
+        blocks.advance(&mut replay, 2);
+        assert_eq!((replay.next, replay.offset), (9, 2));
+        blocks.advance(&mut replay, 4);
+        assert!(replay.is_over());
+    }
+
+    #[test]
     fn a_frame_that_is_begun_has_a_rest() {
         let (block, mut replay) = (block(), replay(0, 7));
         replay.advance(&block, 4);
@@ -184,17 +216,20 @@ mod tests {
     }
 
     #[test]
-    fn blocks_of_any_length_are_rendered_once() {
-        // The rest of the first is short, and the second is longer than all that is kept.
-        let (replay, mut blocks, mut rendered) = (replay(63, 200), Blocks::default(), Vec::new());
-        while let Some(from) = blocks.missing(&replay, 100) {
-            let ids = from - from % 64..from - from % 64 + 64;
-            let mut block = Block::new(ids.clone());
-            ids.for_each(|id| block.push(id, &vec![b'x'; id as usize / 50]));
-            blocks.insert(block, 400);
-            rendered.push(from);
-        }
-        assert_eq!(rendered, [63, 64]);
+    fn long_blocks_do_not_replace_each_other_for_ever() {
+        let (mut blocks, replay) = (Blocks::default(), Replay { offset: 90, ..replay(7, 30) });
+        let long = |first: u64| {
+            let mut block = Block::new(first..first + 8);
+            block.push(first + 7, &[b'x'; 100]);
+            block
+        };
+        assert_eq!(blocks.missing(&replay, 20), Some(7));
+        blocks.insert(long(0), 20);
+        assert_eq!(blocks.missing(&replay, 20), None, "its ten bytes are written alone");
+        let next = Replay { next: 8, offset: 0, ..replay };
+        assert_eq!(blocks.missing(&next, 20), Some(8));
+        blocks.insert(long(8), 20);
+        assert_eq!(blocks.missing(&next, 20), None);
     }
 
     #[test]
@@ -208,6 +243,6 @@ mod tests {
         blocks.forget(20);
         assert_eq!(blocks.missing(&replay(2, 7), 100), None, "it is in no block");
         blocks.forget(6);
-        assert_eq!((blocks.missing(&replay(2, 7), 100), blocks.bytes), (Some(2), 0));
+        assert_eq!((blocks.missing(&replay(2, 7), 100), blocks.is_empty()), (Some(2), true));
     }
 }

@@ -1,64 +1,63 @@
 //! Values by slot, with a generation in the key: a key of a value that is gone finds nothing.
 
+use slab::Slab;
+
 /// Which value: a slot, and which of the values that it has held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Key {
     slot: u32,
     generation: u32,
 }
 
-#[derive(Debug)]
-pub(super) struct Slots<T> {
-    entries: Vec<Entry<T>>,
-    free: Vec<u32>,
-}
+/// Slots that are kept when nearly all values are gone.
+const SLOTS_KEPT: usize = 64;
 
 #[derive(Debug)]
-struct Entry<T> {
+pub(super) struct Slots<T> {
+    all: Slab<(u32, T)>,
+    /// How many there have been.
     generation: u32,
-    value: Option<T>,
+}
+
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
+        Self { all: Slab::new(), generation: 0 }
+    }
 }
 
 impl<T> Slots<T> {
-    pub(super) fn new() -> Self {
-        Self { entries: Vec::new(), free: Vec::new() }
-    }
-
     pub(super) fn insert(&mut self, value: T) -> Key {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(Entry { generation: 0, value: None });
-            // Channels are fewer than connections, and those fit.
-            u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
-        });
-        let entry = &mut self.entries[slot as usize];
-        entry.generation = entry.generation.wrapping_add(1);
-        entry.value = Some(value);
-        Key { slot, generation: entry.generation }
+        self.generation = self.generation.wrapping_add(1);
+        let generation = self.generation;
+        // Channels are fewer than connections, and those fit.
+        let slot = u32::try_from(self.all.insert((generation, value))).unwrap_or(u32::MAX);
+        Key { slot, generation }
     }
 
     pub(super) fn remove(&mut self, key: Key) {
-        if let Some(entry) = self.entries.get_mut(key.slot as usize)
-            && entry.generation == key.generation
-            && entry.value.take().is_some()
-        {
-            self.free.push(key.slot);
+        if self.get(key).is_some() {
+            self.all.remove(key.slot as usize);
+            // The first is never removed.
+            if self.all.len() == 1 && self.all.capacity() > SLOTS_KEPT {
+                self.all.shrink_to_fit();
+            }
         }
     }
 
     pub(super) fn get(&self, key: Key) -> Option<&T> {
-        let entry = self.entries.get(key.slot as usize)?;
-        entry.value.as_ref().filter(|_| entry.generation == key.generation)
+        let (generation, value) = self.all.get(key.slot as usize)?;
+        (*generation == key.generation).then_some(value)
     }
 
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        let entry = self.entries.get_mut(key.slot as usize)?;
-        entry.value.as_mut().filter(|_| entry.generation == key.generation)
+        let (generation, value) = self.all.get_mut(key.slot as usize)?;
+        (*generation == key.generation).then_some(value)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        (0..).zip(&self.entries).filter_map(|(slot, entry)| {
-            Some((Key { slot, generation: entry.generation }, entry.value.as_ref()?))
-        })
+        let key =
+            |slot, generation| Key { slot: u32::try_from(slot).unwrap_or(u32::MAX), generation };
+        self.all.iter().map(move |(slot, (generation, value))| (key(slot, *generation), value))
     }
 }
 
@@ -68,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_key_of_a_value_that_is_gone_finds_nothing() {
-        let mut slots = Slots::new();
+        let mut slots = Slots::default();
         let first = slots.insert("first");
         slots.remove(first);
         let second = slots.insert("second");

@@ -64,32 +64,29 @@ const FREE: &[i64] = &[
     libc::SYS_gettid,
     libc::SYS_exit,
     libc::SYS_exit_group,
+    // older names of some of them, which only x86_64 has
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_epoll_wait,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_stat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lstat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_readlink,
 ];
-
-/// Older names of some of them, which only x86_64 has.
-#[cfg(target_arch = "x86_64")]
-const FREE_OF_OLD: &[i64] =
-    &[libc::SYS_epoll_wait, libc::SYS_stat, libc::SYS_lstat, libc::SYS_readlink];
-#[cfg(not(target_arch = "x86_64"))]
-const FREE_OF_OLD: &[i64] = &[];
 
 /// What removes the file of a Unix socket.
-#[cfg(target_arch = "x86_64")]
-const REMOVING: &[i64] = &[libc::SYS_unlink, libc::SYS_unlinkat];
-#[cfg(not(target_arch = "x86_64"))]
-const REMOVING: &[i64] = &[libc::SYS_unlinkat];
+const REMOVING: &[i64] = &[
+    libc::SYS_unlinkat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_unlink,
+];
 
 /// Calls that are free where an argument has none of these bits: which, and where it stands.
-#[cfg(target_arch = "x86_64")]
 const WITHOUT: &[(i64, u8, i32)] = &[
+    (libc::SYS_openat, 2, TO_WRITE),
+    #[cfg(target_arch = "x86_64")]
     (libc::SYS_open, 1, TO_WRITE),
-    (libc::SYS_openat, 2, TO_WRITE),
-    (libc::SYS_mmap, 2, libc::PROT_EXEC),
-    (libc::SYS_mprotect, 2, libc::PROT_EXEC),
-];
-#[cfg(not(target_arch = "x86_64"))]
-const WITHOUT: &[(i64, u8, i32)] = &[
-    (libc::SYS_openat, 2, TO_WRITE),
     (libc::SYS_mmap, 2, libc::PROT_EXEC),
     (libc::SYS_mprotect, 2, libc::PROT_EXEC),
 ];
@@ -113,11 +110,9 @@ pub fn confine(has_socket_file: bool) -> io::Result<()> {
 }
 
 fn program(has_socket_file: bool) -> Result<BpfProgram, seccompiler::BackendError> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     let removing = if has_socket_file { REMOVING } else { &[] };
-    for call in [FREE, FREE_OF_OLD, removing].concat() {
-        rules.insert(call, Vec::new());
-    }
+    let free = FREE.iter().chain(removing).map(|&call| (call, Vec::new()));
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = free.collect();
     for &(call, argument, bits) in WITHOUT {
         let mask = SeccompCmpOp::MaskedEq(u64::from(bits.unsigned_abs()));
         let is_none_set = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, mask, 0)?;

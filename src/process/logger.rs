@@ -8,6 +8,7 @@
 //! that nobody can fill a small box's flash or keep the loop busy with its console. A line says
 //! how many.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 
@@ -84,7 +85,16 @@ impl Log for Logger {
 impl Logger {
     fn write(&self, now: DateTime<Utc>, level: Level, text: &str) {
         let line = match self.is_journal {
-            true => format!("<{}>{text}\n", priority(level)),
+            true => {
+                // The priority of syslog(3).
+                let priority = match level {
+                    Level::Error => 3,
+                    Level::Warn => 4,
+                    Level::Info => 6,
+                    Level::Debug | Level::Trace => 7,
+                };
+                format!("<{priority}>{text}\n")
+            }
             false => {
                 let time = now.to_rfc3339_opts(SecondsFormat::Millis, true);
                 format!("{time} {:<5} {text}\n", level.as_str().to_ascii_lowercase())
@@ -103,30 +113,18 @@ fn cut(mut text: String) -> String {
     text
 }
 
-/// The priority of syslog(3).
-fn priority(level: Level) -> u8 {
-    match level {
-        Level::Error => 3,
-        Level::Warn => 4,
-        Level::Info => 6,
-        Level::Debug | Level::Trace => 7,
-    }
-}
-
 /// A file of the code and a line in it.
 type Place = (&'static str, u32);
 
 /// Which lines come too fast. Times are in milliseconds of the wall clock, which may jump.
 #[derive(Default)]
-struct Flood {
-    kinds: Vec<Kind>,
-}
+struct Flood(BTreeMap<Place, Kind>);
 
 /// The lines of one place in the code: a bucket that holds a burst of them.
 struct Kind {
-    place: Place,
     level: Level,
-    /// What the lines begin with.
+    lines: &'static Lines,
+    /// The words that the lines begin with, before the first `key=`.
     event: String,
     /// When the bucket is full again.
     full_at_ms: i64,
@@ -136,19 +134,28 @@ struct Kind {
 impl Flood {
     /// Whether one more line of this place may pass.
     fn admits(&mut self, place: Place, level: Level, text: &str, now_ms: i64) -> bool {
-        let known = self.kinds.iter().position(|kind| kind.place == place);
-        let index = known.unwrap_or_else(|| {
-            let event = event(text).to_owned();
-            self.kinds.push(Kind { place, level, event, full_at_ms: now_ms, held_back: 0 });
-            self.kinds.len() - 1
+        let kind = self.0.entry(place).or_insert_with(|| Kind {
+            level,
+            lines: if level >= Level::Debug { &DEBUG_LINES } else { &LINES },
+            event: event(text).to_owned(),
+            full_at_ms: now_ms,
+            held_back: 0,
         });
-        self.kinds[index].admits(now_ms)
+        let &Lines { burst, every_ms } = kind.lines;
+        // A clock that was put back must not hold lines back for longer than a full bucket does.
+        kind.full_at_ms = kind.full_at_ms.clamp(now_ms, now_ms + burst * every_ms);
+        let has_room = kind.has_room(now_ms);
+        match has_room {
+            true => kind.full_at_ms += every_ms,
+            false => kind.held_back += 1,
+        }
+        has_room
     }
 
     /// What to say of lines that were held back and whose kind may pass again.
     fn told(&mut self, now_ms: i64) -> Option<(Level, String)> {
         let is_due = |kind: &&mut Kind| kind.held_back > 0 && kind.has_room(now_ms);
-        let kind = self.kinds.iter_mut().find(is_due)?;
+        let kind = self.0.values_mut().find(is_due)?;
         let line = format!("held back event={:?} lines={}", kind.event, kind.held_back);
         kind.held_back = 0;
         Some((kind.level, line))
@@ -156,35 +163,17 @@ impl Flood {
 }
 
 impl Kind {
-    fn admits(&mut self, now_ms: i64) -> bool {
-        let &Lines { burst, every_ms } = lines(self.level);
-        // A clock that was put back must not hold lines back for longer than a full bucket does.
-        self.full_at_ms = self.full_at_ms.clamp(now_ms, now_ms + burst * every_ms);
-        let has_room = self.has_room(now_ms);
-        match has_room {
-            true => self.full_at_ms += every_ms,
-            false => self.held_back += 1,
-        }
-        has_room
-    }
-
     fn has_room(&self, now_ms: i64) -> bool {
-        let &Lines { burst, every_ms } = lines(self.level);
+        let &Lines { burst, every_ms } = self.lines;
         self.full_at_ms.saturating_sub(now_ms) <= (burst - 1) * every_ms
     }
 }
 
-fn lines(level: Level) -> &'static Lines {
-    if level >= Level::Debug { &DEBUG_LINES } else { &LINES }
-}
-
-/// The words of a line before its first `key=`.
 fn event(text: &str) -> &str {
-    let keys = text.find('=').map_or(text, |at| &text[..at]);
-    if keys.len() == text.len() {
-        return text;
+    match text.split_once('=') {
+        Some((before, _)) => before.rsplit_once(' ').map_or("", |(event, _)| event),
+        None => text,
     }
-    keys.rsplit_once(' ').map_or("", |(event, _)| event)
 }
 
 #[cfg(test)]

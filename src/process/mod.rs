@@ -3,15 +3,13 @@
 
 #[cfg(feature = "confine")]
 mod confine;
-mod descriptors;
 pub mod logger;
-mod memory;
+mod resources;
 mod supervisor;
 mod user;
 
 #[cfg(feature = "confine")]
 pub use confine::confine;
-pub use descriptors::raise_descriptor_limit;
-pub use memory::resident_bytes;
+pub use resources::{raise_descriptor_limit, resident_bytes};
 pub(crate) use supervisor::Supervisor;
-pub use user::{Identity, User, forgo_privileges, is_root};
+pub use user::{Identity, User, drop_privileges};

@@ -27,30 +27,21 @@ impl Supervisor {
     /// The supervisor that the environment names.
     pub(crate) fn of_environment() -> Self {
         let variable = |name| std::env::var(name).ok();
-        let socket = variable(SOCKET_VARIABLE).and_then(|name| {
-            let complain = |error: &io::Error| {
-                log::warn!(
-                    "cannot tell the supervisor socket={name:?} error={:?}",
-                    error.to_string()
-                );
-            };
-            connect(&name).inspect_err(complain).ok()
+        let socket = variable(SOCKET_VARIABLE).and_then(|name| match connect(&name) {
+            Ok(socket) => Some(socket),
+            Err(error) => {
+                let error = error.to_string();
+                log::warn!("cannot tell the supervisor socket={name:?} error={error:?}");
+                None
+            }
         });
         let is_meant =
             variable(WATCHDOG_PID_VARIABLE).is_none_or(|pid| pid == std::process::id().to_string());
         let watchdog = variable(WATCHDOG_VARIABLE).filter(|_| is_meant && socket.is_some());
+        // Half of the time that the supervisor waits, so that one message may come late.
+        let half_ms = |watchdog_us: u64| (watchdog_us / 1000 / 2).max(1);
         let every_ms = watchdog.and_then(|usec| usec.parse().ok()).map(half_ms);
         Self { socket, every_ms, due_ms: 0 }
-    }
-
-    /// The server serves.
-    pub(crate) fn ready(&self) {
-        self.tell("READY=1\nSTATUS=Serving");
-    }
-
-    /// The server says goodbye.
-    pub(crate) fn stopping(&self) {
-        self.tell("STOPPING=1\nSTATUS=Saying goodbye");
     }
 
     /// When [`Supervisor::handle_timeout`] must be called next; `None` for never.
@@ -65,17 +56,13 @@ impl Supervisor {
         self.tell(&format!("WATCHDOG=1\nSTATUS={}", status()));
     }
 
-    fn tell(&self, state: &str) {
+    /// Tells it a state, in lines of `KEY=value`.
+    pub(crate) fn tell(&self, state: &str) {
         if let Some(socket) = &self.socket {
             // A supervisor that takes nothing now must not hold the chat up.
             let _ = socket.send(state.as_bytes());
         }
     }
-}
-
-/// Half of the time that the supervisor waits, so that one message may come late.
-fn half_ms(watchdog_us: u64) -> u64 {
-    (watchdog_us / 1000 / 2).max(1)
 }
 
 fn connect(name: &str) -> io::Result<UnixDatagram> {

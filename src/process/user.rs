@@ -26,10 +26,33 @@ pub enum User {
 /// A user and its group; not root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The user's number.
-    pub uid: u32,
-    /// Its group's number.
-    pub gid: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// Gives up what the process needs no more once it listens: root's rights for those of `user`, who
+/// is first given the files of the server's with `give_files`.
+///
+/// # Errors
+/// Who cannot be looked up or become; a sentence with what to do.
+pub fn drop_privileges(
+    user: Option<&User>,
+    give_files: impl FnOnce(Identity) -> io::Result<()>,
+) -> io::Result<()> {
+    // No program that the process could start gets more rights than it has. Old kernels do not
+    // know how.
+    if let Err(error) = set_no_new_privs(true) {
+        log::info!("cannot set no_new_privs error={:?}", error.to_string());
+    }
+    if let Some(user) = user {
+        let identity = user.look_up()?;
+        give_files(identity)?;
+        identity.assume()?;
+        log::info!("became user={user} uid={} gid={}", identity.uid, identity.gid);
+    } else if geteuid().is_root() {
+        log::warn!("running as root remedy=\"--user NAME, or UID:GID\"");
+    }
+    Ok(())
 }
 
 impl FromStr for User {
@@ -38,7 +61,7 @@ impl FromStr for User {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let Some((uid, gid)) = text.split_once(':') else { return Ok(Self::Name(text.to_owned())) };
         let identity = Identity::of(uid, gid).ok_or("expected NAME or UID:GID, like 999:999")?;
-        identity.check().map(|()| Self::Ids(identity))
+        identity.check().map(Self::Ids)
     }
 }
 
@@ -66,46 +89,40 @@ impl User {
             .map_err(|error| say(&format!("cannot read {PASSWD}: {error}; use UID:GID instead")))?;
         let identity = find(&String::from_utf8_lossy(&passwd), name)
             .ok_or_else(|| say("not in /etc/passwd; create this user, or use UID:GID"))?;
-        identity.check().map(|()| identity).map_err(say)
+        identity.check().map_err(say)
     }
 }
 
 impl Identity {
-    /// Becomes this user, without any other group, for good.
-    ///
-    /// The system calls change the calling thread alone; the process has no other.
-    ///
-    /// # Errors
-    /// Who is not root can become nobody else; a sentence with what to do.
-    pub fn assume(self) -> io::Result<()> {
+    /// Becomes this user, without any other group, for good. The system calls change the calling
+    /// thread alone; the process has no other.
+    fn assume(self) -> io::Result<()> {
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
         if (geteuid(), getegid()) == (uid, gid) {
             return Ok(()); // A supervisor has seen to it.
         }
-        let explain = |error: rustix::io::Errno| {
-            let text = format!(
-                "cannot switch to user {}:{}: {error}; start as root, or without --user",
-                self.uid, self.gid
-            );
-            io::Error::new(io::Error::from(error).kind(), text)
-        };
-        set_thread_groups(&[]).map_err(explain)?;
-        set_thread_res_gid(gid, gid, gid).map_err(explain)?;
-        set_thread_res_uid(uid, uid, uid).map_err(explain)?;
-        match set_thread_uid(Uid::ROOT) {
-            Err(_) => Ok(()),
-            Ok(()) => Err(io::Error::other(
-                "the process could still become root after --user; it does not start",
-            )),
+        let became = set_thread_groups(&[])
+            .and_then(|()| set_thread_res_gid(gid, gid, gid))
+            .and_then(|()| set_thread_res_uid(uid, uid, uid));
+        became.map_err(|error| {
+            let Self { uid, gid } = self;
+            let advice = "start as root, or without --user";
+            let text = format!("cannot switch to user {uid}:{gid}: {error}; {advice}");
+            io::Error::new(error.kind(), text)
+        })?;
+        if set_thread_uid(Uid::ROOT).is_ok() {
+            let text = "the process could still become root after --user; it does not start";
+            return Err(io::Error::other(text));
         }
+        Ok(())
     }
 
     /// Fails for root, who would give up nothing, and for -1, which means "as before".
-    fn check(self) -> Result<(), &'static str> {
+    fn check(self) -> Result<Self, &'static str> {
         match [self.uid, self.gid] {
             ids if ids.contains(&0) => Err("this is root; choose another user"),
             ids if ids.contains(&u32::MAX) => Err("4294967295 is not a valid UID or GID"),
-            _ => Ok(()),
+            _ => Ok(self),
         }
     }
 
@@ -122,19 +139,6 @@ fn find(passwd: &str, name: &str) -> Option<Identity> {
         let (uid, gid) = (fields.nth(1)?, fields.next()?);
         Identity::of(uid, gid).filter(|_| is_it)
     })
-}
-
-/// Whether the process may do what root may.
-pub fn is_root() -> bool {
-    geteuid().is_root()
-}
-
-/// Sees to it that no program the process could start gets more rights than it has
-/// (PR_SET_NO_NEW_PRIVS). Old kernels do not know how.
-pub fn forgo_privileges() {
-    if let Err(error) = set_no_new_privs(true) {
-        log::info!("cannot set no_new_privs error={:?}", error.to_string());
-    }
 }
 
 #[cfg(test)]

@@ -5,9 +5,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// What stands before the path of a Unix socket.
-const UNIX: &str = "unix:";
-
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
@@ -21,7 +18,7 @@ impl FromStr for Address {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.strip_prefix(UNIX) {
+        match text.strip_prefix("unix:") {
             Some("") => Err("expected unix:PATH, like unix:/run/hallway.sock"),
             Some(path) => Ok(Self::Unix(PathBuf::from(path))),
             None => text.parse().map(Self::Tcp).map_err(|_| {
@@ -35,7 +32,7 @@ impl fmt::Display for Address {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(out),
-            Self::Unix(path) => write!(out, "{UNIX}{}", path.display()),
+            Self::Unix(path) => write!(out, "unix:{}", path.display()),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The machine's clocks, read here and nowhere else.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
-use chrono::{Local, Offset, TimeZone};
+use chrono::{DateTime, Local, Utc};
 
 use crate::clock::Now;
 
@@ -42,11 +42,13 @@ impl Clock {
     /// Where far more time has gone by, the process was stopped (SIGSTOP, a machine that was
     /// paused). Then nobody's deadline may come from it: no ping was sent and no answer read.
     pub(super) fn now(&mut self, sleep_max: Option<Duration>) -> Now {
-        let unix_ms = unix_ms();
+        let wall = SystemTime::now();
+        let unix_ms = DateTime::<Utc>::from(wall).timestamp_millis();
         let minute = unix_ms.div_euclid(OFFSET_MS);
         if self.minute != Some(minute) {
             self.minute = Some(minute);
-            self.utc_offset_s = utc_offset_s(unix_ms);
+            // By `TZ` or /etc/localtime; UTC where there is neither.
+            self.utc_offset_s = DateTime::<Local>::from(wall).offset().local_minus_utc();
         }
         let read_at = Instant::now();
         if let Some(stopped) = stopped(read_at - self.read_at, sleep_max) {
@@ -72,21 +74,6 @@ fn stopped(took: Duration, sleep_max: Option<Duration>) -> Option<Duration> {
 
 fn whole_ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The wall clock; before 1970 it reads negative.
-fn unix_ms() -> i64 {
-    let whole = |ms: u128| i64::try_from(ms).unwrap_or(i64::MAX);
-    match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(since) => whole(since.as_millis()),
-        Err(before) => -whole(before.duration().as_millis()),
-    }
-}
-
-/// The local zone's offset by `TZ` or /etc/localtime; UTC where there is neither.
-fn utc_offset_s(unix_ms: i64) -> i32 {
-    let local = Local.timestamp_millis_opt(unix_ms).earliest();
-    local.map_or(0, |time| time.offset().fix().local_minus_utc())
 }
 
 #[cfg(test)]

@@ -6,16 +6,15 @@
 //! refuse with; and where even that is gone, accepting pauses for a moment and is tried again at
 //! the next close.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use mio::{Registry, Token};
-use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::io::Errno;
 
 use super::address::Address;
 use super::listener::Listener;
-use super::transport::Stream;
 use crate::process::Identity;
 
 /// How long accepting pauses after the system had no descriptor or memory for another
@@ -26,29 +25,21 @@ const ACCEPT_RETRY_MS: u64 = 500;
 #[derive(Debug)]
 pub(super) enum Accepted {
     /// A connection, and the address that it comes from if it has one.
-    Connection(Stream, Option<SocketAddr>),
+    Connection(OwnedFd, Option<SocketAddr>),
     /// A connection for which there is no descriptor: all that can be done is to say so.
-    OverFdLimit(Stream),
+    OverFdLimit(OwnedFd),
     /// Nothing is left to take in, for now.
     Nothing,
 }
 
 /// The listening sockets.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Listeners {
-    all: Vec<Entry>,
+    all: Vec<Listener>,
     /// A descriptor in reserve.
     spare: Option<OwnedFd>,
     /// Accepting pauses until then, in milliseconds of the monotonic clock.
-    paused_until_ms: Option<u64>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    socket: Listener,
-    /// How the supervisor that has passed it calls it.
-    name: Option<String>,
-    is_pending: bool,
+    pub(super) paused_until_ms: Option<u64>,
 }
 
 impl Listeners {
@@ -57,8 +48,8 @@ impl Listeners {
     /// # Errors
     /// The first address that cannot be had, in a sentence with what to do.
     pub fn bind(addresses: &[Address]) -> io::Result<Self> {
-        let bound: io::Result<Vec<_>> = addresses.iter().map(Listener::bind).collect();
-        Ok(Self::of(bound?.into_iter().map(|socket| (socket, None))))
+        let all = addresses.iter().map(Listener::bind).collect::<io::Result<_>>()?;
+        Ok(Self { all, spare: None, paused_until_ms: None })
     }
 
     /// The sockets that a supervisor has passed, `None` where it has passed none. Asking takes
@@ -67,13 +58,8 @@ impl Listeners {
     /// # Errors
     /// A socket from which no connection can be accepted, in a sentence with what to do.
     pub fn passed() -> io::Result<Option<Self>> {
-        let passed = Listener::take_passed()?;
-        Ok((!passed.is_empty()).then(|| Self::of(passed)))
-    }
-
-    fn of(all: impl IntoIterator<Item = (Listener, Option<String>)>) -> Self {
-        let entry = |(socket, name)| Entry { socket, name, is_pending: true };
-        Self { all: all.into_iter().map(entry).collect(), ..Self::default() }
+        let all = Listener::take_passed()?;
+        Ok((!all.is_empty()).then_some(Self { all, spare: None, paused_until_ms: None }))
     }
 
     /// Gives the files of Unix sockets to a user.
@@ -81,138 +67,78 @@ impl Listeners {
     /// # Errors
     /// What the system refused.
     pub fn give_to(&self, owner: Identity) -> io::Result<()> {
-        self.all.iter().try_for_each(|entry| entry.socket.give_to(owner))
+        self.all.iter().filter_map(|one| one.file.as_ref()).try_for_each(|file| file.give_to(owner))
     }
 
     /// Whether one is a Unix socket whose file is to be removed at the end.
     #[cfg(feature = "confine")]
     pub fn have_files(&self) -> bool {
-        self.all.iter().any(|entry| entry.socket.has_file())
-    }
-
-    /// Registers each with the token that `token_of` its index gives.
-    ///
-    /// # Errors
-    /// What the system refused.
-    pub(super) fn register(
-        &mut self,
-        registry: &Registry,
-        token_of: impl Fn(usize) -> Token,
-    ) -> io::Result<()> {
-        for (index, entry) in self.all.iter_mut().enumerate() {
-            entry.socket.register(registry, token_of(index))?;
-        }
-        self.take_spare();
-        Ok(())
+        self.all.iter().any(|one| one.file.is_some())
     }
 
     /// Where they listen, with the ports that the system chose and the supervisor's names.
     pub fn addresses(&self) -> impl Iterator<Item = (Address, Option<&str>)> {
-        self.all.iter().filter_map(|entry| {
-            let address = entry.socket.address().ok()?;
-            Some((address, entry.name.as_deref()))
-        })
+        self.all.iter().map(|one| (one.address.clone(), one.name.as_deref()))
+    }
+
+    /// Registers each, with tokens from `first` on.
+    pub(super) fn register(&mut self, registry: &Registry, first: usize) -> io::Result<()> {
+        self.take_spare();
+        let mut tokens = (first..).map(Token).zip(&self.all);
+        tokens.try_for_each(|(token, one)| one.register(registry, token))
     }
 
     /// The poll has reported the listener of this index.
     pub(super) fn handle_readable(&mut self, index: usize) {
-        if let Some(entry) = self.all.get_mut(index) {
-            entry.is_pending = true;
-        }
+        self.all[index].is_pending = true;
     }
 
-    /// A descriptor has come free.
-    pub(super) fn handle_closed(&mut self) {
-        self.resume();
+    /// A descriptor has come free, or none is needed.
+    pub(super) fn resume(&mut self) {
+        if self.paused_until_ms.take().is_some() {
+            log::info!("accepting again");
+        }
         self.take_spare();
     }
 
-    /// Whether there may be connections to take in now.
-    pub(super) fn is_pending(&self, now_ms: u64) -> bool {
-        self.paused_until_ms.is_none_or(|until| until <= now_ms)
-            && self.all.iter().any(|entry| entry.is_pending)
-    }
-
-    /// When accepting ends its pause.
-    pub(super) fn poll_timeout(&self) -> Option<u64> {
-        self.paused_until_ms
+    /// The first listener that may have connections to take in now.
+    pub(super) fn pending(&self, now_ms: u64) -> Option<usize> {
+        let is_paused = self.paused_until_ms.is_some_and(|until| until > now_ms);
+        self.all.iter().position(|one| one.is_pending && !is_paused)
     }
 
     /// Takes one connection in from any listener.
     pub(super) fn accept(&mut self, now_ms: u64) -> Accepted {
-        for index in 0..self.all.len() {
-            while self.is_pending(now_ms) && self.all[index].is_pending {
-                match self.all[index].socket.accept() {
-                    Ok((stream, from)) => return Accepted::Connection(stream, from),
-                    Err(error) => {
-                        if let Some(stream) = self.handle_error(index, &error, now_ms) {
-                            return Accepted::OverFdLimit(stream);
-                        }
-                    }
+        let mut is_over_fd_limit = false;
+        while let Some(index) = self.pending(now_ms) {
+            match self.all[index].accept() {
+                Ok((socket, _)) if is_over_fd_limit => return Accepted::OverFdLimit(socket),
+                Ok((socket, from)) => return Accepted::Connection(socket, from),
+                Err(Errno::AGAIN) => {
+                    self.all[index].is_pending = false;
+                    self.resume();
                 }
+                // What befell one connection before it was taken in says nothing of the next.
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                // Linux looks for a descriptor before it looks for a connection, so there may be
+                // none to refuse.
+                Err(Errno::MFILE | Errno::NFILE) if self.spare.take().is_some() => {
+                    is_over_fd_limit = true;
+                }
+                Err(error) => self.pause(error, now_ms),
             }
         }
         Accepted::Nothing
     }
 
-    fn handle_error(&mut self, index: usize, error: &io::Error, now_ms: u64) -> Option<Stream> {
-        match error.kind() {
-            ErrorKind::WouldBlock => {
-                self.all[index].is_pending = false;
-                self.resume();
-            }
-            // What befell one connection before it was taken in says nothing of the next.
-            ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
-            _ if is_out_of_descriptors(error) => {
-                return self.accept_with_spare(index, error, now_ms);
-            }
-            _ => self.pause(error, now_ms),
-        }
-        None
-    }
-
-    /// Accepts with the descriptor in reserve, if there is one.
-    ///
-    /// Linux looks for a descriptor before it looks for a connection, so there may be none.
-    fn accept_with_spare(
-        &mut self,
-        index: usize,
-        error: &io::Error,
-        now_ms: u64,
-    ) -> Option<Stream> {
-        if self.spare.take().is_some() {
-            match self.all[index].socket.accept() {
-                Ok((stream, _)) => return Some(stream),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.take_spare();
-                    self.all[index].is_pending = false;
-                    self.resume();
-                    return None;
-                }
-                Err(_) => self.take_spare(),
-            }
-        }
-        self.pause(error, now_ms);
-        None
-    }
-
     /// Takes a descriptor in reserve again, once the one accepted with it is closed.
     pub(super) fn take_spare(&mut self) {
-        if self.spare.is_none()
-            && let Some(entry) = self.all.first()
-        {
-            self.spare = fcntl_dupfd_cloexec(entry.socket.as_fd(), 0).ok();
+        if self.spare.is_none() {
+            self.spare = self.all.first().and_then(|one| one.socket.try_clone().ok());
         }
     }
 
-    fn resume(&mut self) {
-        if self.paused_until_ms.take().is_some() {
-            log::info!("accepting again");
-            self.take_spare();
-        }
-    }
-
-    fn pause(&mut self, error: &io::Error, now_ms: u64) {
+    fn pause(&mut self, error: Errno, now_ms: u64) {
         if self.paused_until_ms.is_none() {
             log::warn!(
                 "cannot accept error={:?} again=\"at the next close, or in {ACCEPT_RETRY_MS} ms\"",
@@ -220,10 +146,6 @@ impl Listeners {
             );
         }
         self.paused_until_ms = Some(now_ms + ACCEPT_RETRY_MS);
+        self.take_spare();
     }
-}
-
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    let errno = error.raw_os_error();
-    [Errno::MFILE, Errno::NFILE].iter().any(|out| errno == Some(out.raw_os_error()))
 }

@@ -29,7 +29,6 @@
 //! socket whose input was not taken whole is left alone, whatever the poll reports of it, until
 //! [`Output::Read`] puts it on the backlog; from there it is read to its end.
 
-mod accept;
 mod address;
 mod clock;
 mod listener;
@@ -44,6 +43,7 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
+use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 
 pub use address::Address;
@@ -57,7 +57,6 @@ use crate::peer::PeerId;
 use crate::process::Supervisor;
 use clock::Clock;
 use socket::Socket;
-use stop::Stops;
 
 /// Events taken from one poll. Excess stays in the kernel until the next one.
 const EVENTS_PER_POLL: usize = 1024;
@@ -70,13 +69,11 @@ const WRITES_PER_ITERATION: usize = 256;
 /// Bytes written in one iteration: copying them takes about as long. Excess: as above.
 const WRITTEN_BYTES_PER_ITERATION: usize = 4 * 1024 * 1024;
 
-/// The token of all that asks the loop to stop; those of the listeners follow it downwards.
-/// Sockets have the numbers of their slots.
-const STOP: Token = Token(usize::MAX - 1);
+/// The token of all that asks the loop to stop.
+const STOP: Token = Token(LISTENERS - 1);
 
-fn listener_token(index: usize) -> Token {
-    Token(STOP.0 - 1 - index)
-}
+/// The token of the first listener; sockets have the numbers of their slots, which are far lower.
+const LISTENERS: usize = usize::MAX / 2;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +89,9 @@ pub enum Ended {
 pub struct Reactor<A: Application> {
     poll: Poll,
     listeners: Listeners,
-    stops: Stops,
+    signals: Option<Signals>,
+    /// Made when it is first asked for, because it takes a descriptor.
+    handle: Option<Handle>,
     supervisor: Supervisor,
     sockets: Slab<Socket>,
     connections: Connections<A>,
@@ -101,8 +100,8 @@ pub struct Reactor<A: Application> {
     buffer: Box<[u8]>,
     /// Who is read at the beginning of the next iteration, in this order.
     backlog: VecDeque<PeerId>,
-    is_draining: bool,
-    ended: Option<Ended>,
+    /// How often it was asked to stop.
+    stops_asked: u32,
 }
 
 impl<A: Application> Reactor<A> {
@@ -112,19 +111,19 @@ impl<A: Application> Reactor<A> {
     /// What the system refused.
     pub fn new(mut listeners: Listeners, connections: Connections<A>) -> io::Result<Self> {
         let poll = Poll::new()?;
-        listeners.register(poll.registry(), listener_token)?;
+        listeners.register(poll.registry(), LISTENERS)?;
         Ok(Self {
             poll,
             listeners,
-            stops: Stops::default(),
+            signals: None,
+            handle: None,
             supervisor: Supervisor::of_environment(),
             sockets: Slab::new(),
             connections,
             clock: Clock::new(),
             buffer: vec![0; READ_BUFFER_BYTES].into(),
             backlog: VecDeque::new(),
-            is_draining: false,
-            ended: None,
+            stops_asked: 0,
         })
     }
 
@@ -138,23 +137,6 @@ impl<A: Application> Reactor<A> {
         &self.connections
     }
 
-    /// What stops it from another thread.
-    ///
-    /// # Errors
-    /// What the system refused: it takes a descriptor.
-    pub fn handle(&mut self) -> io::Result<Handle> {
-        self.stops.handle(self.poll.registry(), STOP)
-    }
-
-    /// Takes over SIGTERM and SIGINT, which stop it as [`Handle::stop`] does, and SIGHUP, which is
-    /// logged. Without this call the program's signals are its own.
-    ///
-    /// # Errors
-    /// What the system refused.
-    pub fn take_signals(&mut self) -> io::Result<()> {
-        self.stops.take_signals(self.poll.registry(), STOP)
-    }
-
     /// Serves until it is stopped, and tells the supervisor that the environment names, if there
     /// is one (sd_notify(3)).
     ///
@@ -162,38 +144,33 @@ impl<A: Application> Reactor<A> {
     /// A poll that fails; nothing that a peer does can make it.
     pub fn run(&mut self) -> io::Result<Ended> {
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
-        self.supervisor.ready();
+        self.supervisor.tell("READY=1\nSTATUS=Serving");
         loop {
-            self.iterate(&mut events)?;
-            if let Some(ended) = self.ended {
-                return Ok(ended);
+            let now = self.poll(&mut events)?;
+            self.read_backlog(now);
+            self.handle_events(&events, now);
+            self.connections.handle_timeout(now);
+            self.handle_outputs(now);
+            self.close_ended();
+            self.accept(now);
+            self.supervisor.handle_timeout(now.mono_ms, || self.connections.status_line());
+            self.connections.handle_iteration_took(self.clock.us_since_now());
+            if self.stops_asked > 1 {
+                return Ok(Ended::Forced);
+            }
+            if self.connections.is_drained(now) {
+                return Ok(Ended::Drained);
             }
         }
-    }
-
-    fn iterate(&mut self, events: &mut Events) -> io::Result<()> {
-        let now = self.poll(events)?;
-        self.read_backlog(now);
-        self.handle_events(events, now);
-        self.connections.handle_timeout(now);
-        self.handle_outputs(now);
-        self.close_ended();
-        self.accept(now);
-        self.supervisor.handle_timeout(now.mono_ms, || self.connections.status_line());
-        self.connections.handle_iteration_took(self.clock.us_since_now());
-        if self.connections.is_drained(now) {
-            self.ended.get_or_insert(Ended::Drained);
-        }
-        Ok(())
     }
 
     /// Sleeps until something happens; what time it is then.
     fn poll(&mut self, events: &mut Events) -> io::Result<Now> {
         let sleep_max = self.poll_timeout();
-        match self.poll.poll(events, sleep_max) {
-            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-            Err(_) => events.clear(),
-            Ok(()) => {}
+        if let Err(error) = self.poll.poll(events, sleep_max)
+            && error.kind() != ErrorKind::Interrupted
+        {
+            return Err(error);
         }
         Ok(self.clock.now(sleep_max))
     }
@@ -201,56 +178,33 @@ impl<A: Application> Reactor<A> {
     /// How long the poll may sleep; `None` for as long as nothing happens.
     fn poll_timeout(&self) -> Option<Duration> {
         let now_ms = self.clock.mono_ms();
-        if !self.backlog.is_empty() || self.listeners.is_pending(now_ms) {
+        if !self.backlog.is_empty() || self.listeners.pending(now_ms).is_some() {
             return Some(Duration::ZERO);
         }
         let deadlines = [
             self.connections.poll_timeout(),
-            self.listeners.poll_timeout(),
+            self.listeners.paused_until_ms,
             self.supervisor.poll_timeout(),
         ];
         let first = deadlines.into_iter().flatten().min()?;
         Some(Duration::from_millis(first.saturating_sub(now_ms)))
     }
 
-    /// Reads who was put off before this iteration. Who is put off again waits for the next one.
-    fn read_backlog(&mut self, now: Now) {
-        for _ in 0..self.backlog.len() {
-            if let Some(id) = self.backlog.pop_front() {
-                self.read_queued(id, now);
-            }
-        }
-    }
-
     fn handle_events(&mut self, events: &Events, now: Now) {
         for event in events {
-            let Token(slot) = event.token();
+            let Token(token) = event.token();
             if event.token() == STOP {
                 self.handle_stops(now);
-            } else if let Some(socket) = self.sockets.get(slot) {
-                let (id, is_read) = (socket.id(), socket.is_read_on_event());
+            } else if token >= LISTENERS {
+                self.listeners.handle_readable(token - LISTENERS);
+            } else if let Some(socket) = self.sockets.get(token) {
+                let (id, is_read) = (socket.id, socket.is_read_on_event());
                 if event.is_writable() {
                     self.connections.handle_writable(id);
                 }
                 if is_read && (event.is_readable() || event.is_error()) {
-                    let is_last = event.is_read_closed() || event.is_error();
-                    self.read(id, is_last, now);
+                    self.read(id, event.is_read_closed() || event.is_error(), now);
                 }
-            } else {
-                self.listeners.handle_readable(STOP.0 - 1 - slot);
-            }
-        }
-    }
-
-    fn handle_stops(&mut self, now: Now) {
-        for _ in 0..self.stops.asked() {
-            if self.is_draining {
-                self.ended = Some(Ended::Forced);
-            } else {
-                log::info!("draining peers={}", self.connections.peers().len());
-                self.is_draining = true;
-                self.supervisor.stopping();
-                self.connections.drain(now);
             }
         }
     }
@@ -270,23 +224,6 @@ impl<A: Application> Reactor<A> {
                 Output::ShutDown(id) => self.shut_down(id, now),
                 Output::Close(id) => self.close(id),
             }
-        }
-    }
-
-    /// Drops the sockets of all who are gone, even where outputs have used up their budget.
-    fn close_ended(&mut self) {
-        while let Some(id) = self.connections.poll_close() {
-            self.close(id);
-        }
-    }
-
-    /// Drops a socket, and with it its registration.
-    fn close(&mut self, id: PeerId) {
-        let socket = self.sockets.remove(id.slot());
-        assert_eq!(socket.id(), id, "a slot is one peer's until it is closed");
-        self.listeners.handle_closed();
-        if self.sockets.is_empty() {
-            self.sockets.shrink_to_fit();
         }
     }
 }

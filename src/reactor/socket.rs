@@ -1,21 +1,26 @@
-//! One connected socket: when it is read, and what came of a read or a write.
+//! The sockets of the peers: how they are accepted, read, written to and closed.
 
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
+use mio::Token;
+use rustix::io::Errno;
 use slab::Slab;
 
 use super::Reactor;
+use super::listeners::Accepted;
 use super::transport::{Outcome, Transport};
 use crate::clock::Now;
-use crate::conn::Application;
-use crate::limits::{READS_PER_PEER_AND_ITERATION, WRITE_SLICES_MAX};
-use crate::peer::PeerId;
+use crate::conn::{Application, busy};
+use crate::limits::{ACCEPTS_PER_ITERATION, READS_PER_PEER_AND_ITERATION, WRITE_SLICES_MAX};
+use crate::peer::{PeerId, growth};
 
 /// One connected socket.
 #[derive(Debug)]
 pub(super) struct Socket {
     transport: Transport,
-    id: PeerId,
+    pub(super) id: PeerId,
     unread: Option<Box<Unread>>,
     /// It stands in the backlog.
     is_queued: bool,
@@ -32,14 +37,6 @@ struct Unread {
 }
 
 impl Socket {
-    pub(super) fn new(transport: Transport, id: PeerId) -> Self {
-        Self { transport, id, unread: None, is_queued: false, is_eof: false }
-    }
-
-    pub(super) fn id(&self) -> PeerId {
-        self.id
-    }
-
     /// Whether it is read when the poll reports it. Otherwise the backlog is its only way, where
     /// it is or where [`Output::Read`](crate::conn::Output::Read) will put it.
     pub(super) fn is_read_on_event(&self) -> bool {
@@ -48,6 +45,47 @@ impl Socket {
 }
 
 impl<A: Application> Reactor<A> {
+    /// Accepts until nothing is left or the budget is used up.
+    pub(super) fn accept(&mut self, now: Now) {
+        for _ in 0..ACCEPTS_PER_ITERATION {
+            match self.listeners.accept(now.mono_ms) {
+                Accepted::Connection(socket, from) => {
+                    self.open(socket, from, now);
+                    // Who gave way for it; the descriptor is needed for the next.
+                    self.close_ended();
+                }
+                Accepted::OverFdLimit(socket) => {
+                    turn_away(socket);
+                    self.connections.handle_over_fd_limit();
+                    self.listeners.take_spare();
+                }
+                Accepted::Nothing => return,
+            }
+        }
+    }
+
+    fn open(&mut self, socket: OwnedFd, from: Option<SocketAddr>, now: Now) {
+        if self.sockets.len() == self.sockets.capacity() {
+            self.sockets.reserve_exact(growth(self.sockets.len()));
+        }
+        let entry = self.sockets.vacant_entry();
+        let slot = entry.key();
+        // A process has fewer descriptors than a u32 has values.
+        let number = u32::try_from(slot).unwrap_or(u32::MAX);
+        let Some(id) = self.connections.accept(number, from.map(|from| from.ip()), now) else {
+            return turn_away(socket);
+        };
+        let from = from.map_or_else(|| "unix".to_owned(), |from| from.to_string());
+        log::debug!("accepted peer={id} from={from}");
+        let transport = Transport::new(socket);
+        let registered = transport.register(self.poll.registry(), Token(slot));
+        entry.insert(Socket { transport, id, unread: None, is_queued: false, is_eof: false });
+        if let Err(error) = registered {
+            log::warn!("cannot watch error={:?}", error.to_string());
+            self.connections.handle_closed(id, now);
+        }
+    }
+
     /// Puts a peer at the end of the backlog, once.
     pub(super) fn queue_read(&mut self, id: PeerId) {
         if let Some(socket) = find(&mut self.sockets, id)
@@ -58,12 +96,17 @@ impl<A: Application> Reactor<A> {
         }
     }
 
-    /// Reads a peer whose turn in the backlog has come. It was not read when the poll reported
-    /// it, so there may be no later report of anything up to the end of the stream.
-    pub(super) fn read_queued(&mut self, id: PeerId, now: Now) {
-        if let Some(socket) = find(&mut self.sockets, id) {
-            socket.is_queued = false;
-            self.read(id, true, now);
+    /// Reads who was put off before this iteration. Who is put off again waits for the next one.
+    pub(super) fn read_backlog(&mut self, now: Now) {
+        for _ in 0..self.backlog.len() {
+            if let Some(id) = self.backlog.pop_front()
+                && let Some(socket) = find(&mut self.sockets, id)
+            {
+                socket.is_queued = false;
+                // It was not read when the poll reported it, so there may be no later report of
+                // anything up to the end of the stream.
+                self.read(id, true, now);
+            }
         }
     }
 
@@ -100,7 +143,7 @@ impl<A: Application> Reactor<A> {
                     socket.is_eof = true;
                     return self.connections.handle_eof(id, now);
                 }
-                Outcome::Lost(error) => return self.handle_lost(id, &error, now),
+                Outcome::Lost(error) => return self.handle_lost(id, error, now),
             }
         }
         self.queue_read(id);
@@ -123,7 +166,7 @@ impl<A: Application> Reactor<A> {
                 return len;
             }
             Outcome::Blocked | Outcome::Eof => self.connections.handle_blocked(id),
-            Outcome::Lost(error) => self.handle_lost(id, &error, now),
+            Outcome::Lost(error) => self.handle_lost(id, error, now),
         }
         0
     }
@@ -137,10 +180,36 @@ impl<A: Application> Reactor<A> {
         }
     }
 
-    fn handle_lost(&mut self, id: PeerId, error: &io::Error, now: Now) {
+    /// Drops the sockets of all who are gone, even where outputs have used up their budget.
+    pub(super) fn close_ended(&mut self) {
+        while let Some(id) = self.connections.poll_close() {
+            self.close(id);
+        }
+    }
+
+    /// Drops a socket, and with it its registration.
+    pub(super) fn close(&mut self, id: PeerId) {
+        let socket = self.sockets.remove(id.slot());
+        assert_eq!(socket.id, id, "a slot is one peer's until it is closed");
+        self.listeners.resume();
+        if self.sockets.is_empty() {
+            self.sockets.shrink_to_fit();
+        }
+    }
+
+    fn handle_lost(&mut self, id: PeerId, error: Errno, now: Now) {
         log::debug!("lost peer={id} error={:?}", error.to_string());
         self.connections.handle_closed(id, now);
     }
+}
+
+/// Tells a connection that there is no slot for it, as well as that can be done in one call:
+/// its request may not have come yet, and then a reset may overtake the answer.
+fn turn_away(socket: OwnedFd) {
+    let transport = Transport::new(socket);
+    let _ = transport.read(&mut [0; 1024]);
+    let _ = transport.write(&[IoSlice::new(&busy())]);
+    transport.shutdown_write();
 }
 
 /// A peer's socket, unless it is closed.

@@ -44,11 +44,6 @@ impl SocketFile {
     pub(super) fn give_to(&self, Identity { uid, gid }: Identity) -> io::Result<()> {
         lchown(&self.path, Some(uid), Some(gid))
     }
-
-    /// Where it is.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 impl Drop for SocketFile {

@@ -4,9 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use mio::{Interest, Registry, Token, Waker};
+use mio::{Interest, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
+
+use super::{Reactor, STOP};
+use crate::clock::Now;
+use crate::conn::Application;
 
 /// Stops a reactor from another thread.
 #[derive(Clone, Debug)]
@@ -27,43 +31,47 @@ impl Handle {
     }
 }
 
-/// All that can ask the loop to stop.
-#[derive(Default)]
-pub(super) struct Stops {
-    signals: Option<Signals>,
-    /// Made when it is first asked for, because it takes a descriptor.
-    handle: Option<Handle>,
-}
+impl<A: Application> Reactor<A> {
+    /// What stops it from another thread.
+    ///
+    /// # Errors
+    /// What the system refused: it takes a descriptor.
+    pub fn handle(&mut self) -> io::Result<Handle> {
+        // A poll may have one waker, so all are clones of the first.
+        if let Some(handle) = &self.handle {
+            return Ok(handle.clone());
+        }
+        let waker = Arc::new(Waker::new(self.poll.registry(), STOP)?);
+        Ok(self.handle.insert(Handle { waker, stops: Arc::default() }).clone())
+    }
 
-impl Stops {
-    /// Takes over SIGTERM, SIGINT and SIGHUP for the whole process.
-    pub(super) fn take_signals(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+    /// Takes over SIGTERM and SIGINT, which stop it as [`Handle::stop`] does, and SIGHUP, which is
+    /// logged. Without this call the program's signals are its own.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn take_signals(&mut self) -> io::Result<()> {
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
-        registry.register(&mut signals, token, Interest::READABLE)?;
+        self.poll.registry().register(&mut signals, STOP, Interest::READABLE)?;
         self.signals = Some(signals);
         Ok(())
     }
 
-    /// The handle; a poll may have one waker, so all are clones of the first.
-    pub(super) fn handle(&mut self, registry: &Registry, token: Token) -> io::Result<Handle> {
-        if let Some(handle) = &self.handle {
-            return Ok(handle.clone());
-        }
-        let handle =
-            Handle { waker: Arc::new(Waker::new(registry, token)?), stops: Arc::default() };
-        Ok(self.handle.insert(handle).clone())
-    }
-
-    /// How often a stop was asked for since the last call.
-    pub(super) fn asked(&mut self) -> u32 {
+    /// Something has asked for a stop, or was logged.
+    pub(super) fn handle_stops(&mut self, now: Now) {
         let handle = self.handle.as_ref();
-        let mut stops = handle.map_or(0, |handle| handle.stops.swap(0, Ordering::AcqRel));
+        let mut asked = handle.map_or(0, |handle| handle.stops.swap(0, Ordering::AcqRel));
         for signal in self.signals.iter_mut().flat_map(Signals::pending) {
             match signal {
                 SIGHUP => log::info!("signal name=SIGHUP action=none"),
-                _ => stops += 1,
+                _ => asked += 1,
             }
         }
-        stops
+        if self.stops_asked == 0 && asked > 0 {
+            log::info!("draining peers={}", self.connections.peers().len());
+            self.supervisor.tell("STOPPING=1\nSTATUS=Saying goodbye");
+            self.connections.drain(now);
+        }
+        self.stops_asked = self.stops_asked.saturating_add(asked);
     }
 }

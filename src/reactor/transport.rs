@@ -1,10 +1,13 @@
 //! One connected socket, and what came of using it.
 
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::Shutdown;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, OwnedFd};
 
-use mio::net::{TcpStream, UnixStream};
+use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use rustix::io::{Errno, retry_on_intr, writev};
+use rustix::net::sockopt::set_tcp_nodelay;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 /// What came of a read or a write on a non-blocking socket.
 #[derive(Debug)]
@@ -20,103 +23,57 @@ pub(super) enum Outcome {
     Eof,
     /// The connection is of no more use. So it is where the kernel is short of memory (`ENOBUFS`,
     /// `ENOMEM`): the poll does not tell when that is over, and what waits for it keeps memory too.
-    Lost(io::Error),
+    Lost(Errno),
 }
 
-/// A socket of either family.
-#[derive(Debug)]
-pub(super) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl From<TcpStream> for Stream {
-    fn from(stream: TcpStream) -> Self {
-        Self::Tcp(stream)
+impl From<Errno> for Outcome {
+    fn from(error: Errno) -> Self {
+        if error == Errno::AGAIN { Self::Blocked } else { Self::Lost(error) }
     }
 }
 
-impl From<UnixStream> for Stream {
-    fn from(stream: UnixStream) -> Self {
-        Self::Unix(stream)
-    }
-}
-
-/// One connected socket.
+/// One connected socket, of either family.
 #[derive(Debug)]
-pub(super) struct Transport {
-    stream: Stream,
-}
+pub(super) struct Transport(OwnedFd);
 
 impl Transport {
-    /// Takes a stream that was just accepted. Small frames go out at once (`TCP_NODELAY`).
-    pub(super) fn new(stream: Stream) -> Self {
-        if let Stream::Tcp(stream) = &stream {
-            // Fails only on a connection that is broken already; the next read tells.
-            let _ = stream.set_nodelay(true);
-        }
-        Self { stream }
+    /// Takes a socket that was just accepted. Small frames go out at once (`TCP_NODELAY`).
+    pub(super) fn new(socket: OwnedFd) -> Self {
+        // Fails on a Unix socket, which has no such delay, and on a connection that is broken
+        // already; the next read tells.
+        let _ = set_tcp_nodelay(&socket, true);
+        Self(socket)
     }
 
     /// Registers both interests, once for the connection's life: mio is edge-triggered.
-    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+    pub(super) fn register(&self, registry: &Registry, token: Token) -> io::Result<()> {
         let interests = Interest::READABLE | Interest::WRITABLE;
-        match &mut self.stream {
-            Stream::Tcp(stream) => registry.register(stream, token, interests),
-            Stream::Unix(stream) => registry.register(stream, token, interests),
-        }
+        registry.register(&mut SourceFd(&self.0.as_raw_fd()), token, interests)
     }
 
     /// Reads into `buffer`.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Outcome {
-        let capacity = buffer.len();
-        let read = match &mut self.stream {
-            Stream::Tcp(stream) => retry(|| stream.read(buffer)),
-            Stream::Unix(stream) => retry(|| stream.read(buffer)),
-        };
-        match read {
-            Ok(0) => Outcome::Eof,
+    pub(super) fn read(&self, buffer: &mut [u8]) -> Outcome {
+        match retry_on_intr(|| recv(&self.0, &mut *buffer, RecvFlags::empty())) {
+            Ok((0, _)) => Outcome::Eof,
             // A read that does not fill the buffer has emptied the socket.
-            Ok(len) => Outcome::Moved { len, drained: len < capacity },
-            Err(outcome) => outcome,
+            Ok((len, _)) => Outcome::Moved { len, drained: len < buffer.len() },
+            Err(error) => error.into(),
         }
     }
 
     /// Writes as much of `slices` as the socket takes, in one call.
-    pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> Outcome {
-        let written = match &mut self.stream {
-            Stream::Tcp(stream) => retry(|| write_to(stream, slices)),
-            Stream::Unix(stream) => retry(|| write_to(stream, slices)),
-        };
-        written.map_or_else(|outcome| outcome, |len| Outcome::Moved { len, drained: true })
+    pub(super) fn write(&self, slices: &[IoSlice<'_>]) -> Outcome {
+        let written = retry_on_intr(|| match slices {
+            // Most have one, which needs no vector that the kernel would have to copy in.
+            [slice] => send(&self.0, slice, SendFlags::NOSIGNAL),
+            slices => writev(&self.0, slices),
+        });
+        written.map_or_else(Outcome::from, |len| Outcome::Moved { len, drained: true })
     }
 
     /// Ends our direction of the connection; what is written still arrives.
     pub(super) fn shutdown_write(&self) {
         // Fails only on a connection that is broken already.
-        let _ = match &self.stream {
-            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
-        };
-    }
-}
-
-/// A single slice, as most have, needs no vector, which the kernel would have to copy in.
-fn write_to(stream: &mut impl Write, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    match slices {
-        [slice] => stream.write(slice),
-        slices => stream.write_vectored(slices),
-    }
-}
-
-/// How many bytes moved, or what came of it instead.
-fn retry(mut call: impl FnMut() -> io::Result<usize>) -> Result<usize, Outcome> {
-    loop {
-        match call() {
-            Ok(len) => return Ok(len),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(Outcome::Blocked),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(Outcome::Lost(error)),
-        }
+        let _ = shutdown(&self.0, Shutdown::Write);
     }
 }

@@ -54,7 +54,7 @@ impl History {
     /// The ids of all that came after message `id`, where all of it is still here. Never for an id
     /// that is still to come.
     pub fn since(&self, id: u64) -> Option<RangeInclusive<u64>> {
-        (self.first() <= id + 1 && id <= self.last_id).then_some(id + 1..=self.last_id)
+        (id <= self.last_id && self.first() <= id + 1).then(|| id + 1..=self.last_id)
     }
 
     /// The ids of all that a newcomer is sent.
@@ -76,8 +76,8 @@ impl History {
     /// reaches over that.
     pub fn block_at(&self, id: u64) -> std::ops::Range<u64> {
         let start = id - id % BLOCK_IDS;
-        let next = self.from(start).next().map_or(id, |record| record.id);
-        start..next.max(id) - next.max(id) % BLOCK_IDS + BLOCK_IDS
+        let next = self.from(id).next().map_or(id, |record| record.id);
+        start..next - next % BLOCK_IDS + BLOCK_IDS
     }
 
     /// The records from an id on.

@@ -7,6 +7,7 @@
 //! One order for each room: all that happens in it is appended to the channel of each version.
 //! The readers of these channels are its members.
 
+mod check;
 mod history;
 mod record;
 mod room;
@@ -331,37 +332,41 @@ impl Rooms {
 
     /// Does what is to be done for the channel of a room.
     pub fn handle_channel(&mut self, outbound: &mut Outbound, channel: ChannelKey, owner: Owner) {
-        let (Owner::PassBegins(slot) | Owner::PassEnded(slot) | Owner::Render(slot, _)) = owner;
+        let (Owner::PassBegins(slot) | Owner::PassEnded(slot)) = owner;
         let key = RoomKey(slot);
-        let Some(room) = self.all.get_mut(key.slot()) else { return };
-        // Where the room is gone, another may have its slot by now.
-        let Some(version) = room.version_of(channel) else { return };
+        let Some((room, version)) = self.owner(channel, slot) else { return };
         match owner {
-            Owner::PassBegins(_) => {
-                if std::mem::take(&mut room.owes_count[version.index()]) {
-                    let count = Notice::Count(room.told_members(outbound));
-                    self.scratch.write(&count, version);
-                    outbound.append(channel, &self.scratch.frame, Kind::News);
-                }
+            Owner::PassBegins(_) if std::mem::take(&mut room.owes_count[version.index()]) => {
+                let count = Notice::Count(room.told_members(outbound));
+                self.scratch.write(&count, version);
+                outbound.append(channel, &self.scratch.frame, Kind::News);
             }
+            Owner::PassBegins(_) => {}
             Owner::PassEnded(_) => self.announce_departed(outbound, key),
-            Owner::Render(_, from) => {
-                let block = self.render(key, version, from);
-                outbound.render(channel, block);
-            }
         }
     }
 
-    /// The records of one block, as a version has them.
-    fn render(&mut self, key: RoomKey, version: Version, from: u64) -> Block {
-        let Some(room) = self.all.get(key.slot()) else { return Block::new(from..u64::MAX) };
+    /// Renders the block of records that has this id, or the first after it.
+    pub fn render(&mut self, channel: ChannelKey, slot: u32, from: u64) -> Block {
+        let Some((room, version)) = self.owner(channel, slot) else {
+            return Block::new(from..u64::MAX);
+        };
         let ids = room.history.block_at(from);
         let mut block = Block::new(ids.clone());
+        let room = &self.all[slot as usize];
         for record in room.history.from(ids.start).take_while(|record| record.id < ids.end) {
             self.scratch.write(&Notice::Text(record.as_text()), version);
             block.push(record.id, &self.scratch.frame);
         }
         block
+    }
+
+    /// The room in a slot, and the version of a channel of its. Where that room is gone, another
+    /// may have its slot by now.
+    fn owner(&mut self, channel: ChannelKey, slot: u32) -> Option<(&mut Room, Version)> {
+        let room = self.all.get_mut(slot as usize)?;
+        let version = room.version_of(channel)?;
+        Some((room, version))
     }
 
     /// Says something to all members, once for each version that one of them speaks.
@@ -434,37 +439,12 @@ impl Rooms {
         channel
     }
 
-    /// Drops a room.
+    /// Drops a room, and with the last one the memory of all.
     fn forget(&mut self, key: RoomKey) {
         let room = self.all.remove(key.slot());
         self.names.remove(&room.name);
-    }
-
-    /// Panics where members, rooms and channels do not agree. Work: everything; for tests.
-    pub fn check_invariants(&self, outbound: &Outbound) {
-        assert!(self.all.len() <= self.limits.rooms_max as usize + 1, "and the lobby");
-        assert_eq!(self.all.len(), self.names.len());
-        let counted: usize = self.all.iter().map(|(_, room)| room.members(outbound)).sum();
-        assert_eq!(counted, self.members.len(), "the readers of its channels are the members");
-        for (slot, room) in &self.all {
-            assert_eq!(self.names.get(&room.name), Some(&RoomKey::new(slot)));
-            self.check_room(RoomKey::new(slot), room, outbound);
-        }
-    }
-
-    fn check_room(&self, key: RoomKey, room: &Room, outbound: &Outbound) {
-        let name = &room.name;
-        let is_empty = room.members(outbound) == 0;
-        assert!(!is_empty || !room.history.is_empty(), "room {name} costs nothing");
-        assert!(!is_empty || room.departed.is_empty(), "nobody is there to be told in {name}");
-        let is_open = room.gate(outbound).is_none();
-        assert!(!is_open || room.departed.is_empty(), "room {name} is told who has left");
-        for (version, channel) in room.open_channels() {
-            for &id in outbound.readers(channel) {
-                let member = self.members.get(id);
-                let is_here = |member: &Member| (member.room, member.version) == (key, version);
-                assert!(member.is_some_and(is_here), "{id} is in {name}");
-            }
+        if self.all.is_empty() {
+            self.all = Slab::new();
         }
     }
 }

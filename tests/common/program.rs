@@ -101,7 +101,7 @@ impl Program {
     }
 
     pub fn join(&self, name: impl Display) -> Client {
-        self.try_join(name).expect("a place in the room")
+        self.try_join(name).expect("a slot and a room")
     }
 
     /// The same where it may fail.
@@ -279,7 +279,7 @@ pub fn hear_of(client: &mut Client, words: &str) -> String {
     }
 }
 
-/// The next chat messages, `count` of them, without what the house says.
+/// The next chat messages, `count` of them, without what the server says.
 pub fn hear_messages(client: &mut Client, count: usize) -> Vec<String> {
     (0..count).map(|_| hear_of(client, r#"{"type":"chatMessage""#)).collect()
 }

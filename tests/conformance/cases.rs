@@ -1,7 +1,7 @@
 //! The tables: RFC 6455 in its own order, for what a client may send and for what it may not.
 
-use crate::common::masked;
 use crate::judges::{Said, Verdict};
+use testkit::client::masked;
 
 /// One rule, by its section, and a stream that obeys or breaks it.
 pub(crate) struct Case {

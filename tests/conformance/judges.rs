@@ -2,13 +2,15 @@
 
 use std::io::{self, Read, Write};
 
+use hallway::chat::{Server, Setup};
+use hallway::conn::{Connections, Ending};
 use hallway::limits::Limits;
-use hallway::server::Server;
-use hallway::wire::frame::{Decoder, Event};
+use hallway::outbound::Thresholds;
+use hallway::ws::frame::{Decoder, Event};
+use testkit::client::{Frame, handshake, take_frames};
+use testkit::{Checked, Driver, echo};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message};
-
-use crate::common::{House, handshake};
 
 /// What a client said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,67 +93,75 @@ impl Answer {
     }
 
     /// The answer in the bytes that a client has received after its handshake.
-    fn read(mut bytes: &[u8]) -> Self {
+    fn read(mut bytes: Vec<u8>) -> Self {
         let mut answer = Self::default();
-        while let [first, second, rest @ ..] = bytes {
+        let len = bytes.len();
+        let frames = take_frames(&mut bytes);
+        assert!(bytes.is_empty(), "whole frames only");
+        assert_eq!(frames.iter().map(shortest).sum::<usize>(), len, "section 5.2");
+        for Frame { opcode, payload } in frames {
             assert_eq!(answer.close, None, "nothing follows a Close frame (section 5.5.1)");
-            let (len, rest) = match second {
-                126 => (u16::from_be_bytes([rest[0], rest[1]]).into(), &rest[2..]),
-                127 => (usize::from_str_radix(&hex(&rest[..8]), 16).unwrap(), &rest[8..]),
-                len @ 0..=125 => (usize::from(*len), rest),
-                _ => panic!("a server masks nothing (section 5.1)"),
-            };
-            let shortest = [0..=125, 126..=0xffff, 0x1_0000..=usize::MAX];
-            let form = usize::from(second.saturating_sub(125));
-            assert!(shortest[form].contains(&len), "the shortest form of a length (section 5.2)");
-            let (payload, rest) = rest.split_at(len);
-            match first {
-                0x81 | 0x82 => answer.messages.push((first & 0x0f, payload.to_vec())),
-                0x8a => answer.pongs.push(payload.to_vec()),
-                0x88 => answer.close = Some(payload.to_vec()),
-                other => panic!("a frame that begins with {other:#04x}"),
+            match opcode {
+                1 | 2 => answer.messages.push((opcode, payload)),
+                10 => answer.pongs.push(payload),
+                8 => answer.close = Some(payload),
+                other => panic!("a frame of opcode {other}"),
             }
-            bytes = rest;
         }
         answer
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Bytes of a frame whose length has the shortest form.
+fn shortest(frame: &Frame) -> usize {
+    let len = frame.payload.len();
+    len + match len {
+        0..=125 => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    }
 }
 
 /// The answer of a server that echoes to a client whose frames arrive in these pieces.
 pub(crate) fn echo<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> Answer {
-    served(Server::echo(limits()), pieces)
+    served(|| echo::connections(limits(), Thresholds::default()), pieces)
 }
 
 /// The same of the server that chats.
 pub(crate) fn chat<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> Answer {
-    served(Server::new(limits()), pieces)
+    served(|| Server::with(Setup { limits: limits(), ..Setup::default() }), pieces)
 }
 
-fn served<'p>(server: Server, pieces: impl IntoIterator<Item = &'p [u8]>) -> Answer {
-    let mut house = House::of(server);
-    let id = house.join("alice");
-    house.take(id);
+fn served<'p, A: Checked>(
+    server: impl FnOnce() -> Connections<A>,
+    pieces: impl IntoIterator<Item = &'p [u8]>,
+) -> Answer {
+    let mut driver = Driver::of(server);
+    let id = driver.join("alice");
+    driver.take(id);
     for piece in pieces {
-        house.send(id, piece);
+        driver.deliver(id, piece);
     }
-    let answer = Answer::read(&house.take(id));
-    Answer { failed: house.server.counters().failed() > 0, ..answer }
+    let answer = Answer::read(driver.take(id));
+    Answer { failed: has_failed(&driver.server), ..answer }
+}
+
+/// Whether a connection was failed for a fault in a frame.
+fn has_failed<A: Checked>(server: &Connections<A>) -> bool {
+    let faults = [Ending::Protocol, Ending::Binary, Ending::NotUtf8, Ending::TooBig];
+    faults.into_iter().any(|fault| server.counters().exited.of(fault) > 0)
 }
 
 /// The echo to a client whose frames come in one segment with its request.
 pub(crate) fn echo_at_once(frames: &[u8]) -> Answer {
-    let mut house = House::of(Server::echo(limits()));
-    let id = house.connect();
-    house.send(id, &[handshake("", "").as_bytes(), frames].concat());
-    let stream = house.take(id);
+    let mut driver = Driver::of(|| echo::connections(limits(), Thresholds::default()));
+    let id = driver.open();
+    driver.deliver(id, &[handshake("", "").as_bytes(), frames].concat());
+    let stream = driver.take(id);
     assert!(stream.starts_with(b"HTTP/1.1 101 "), "first of all the handshake is answered");
     let end = stream.windows(4).position(|four| four == b"\r\n\r\n").expect("a blank line");
-    let answer = Answer::read(&stream[end + 4..]);
-    Answer { failed: house.server.counters().failed() > 0, ..answer }
+    let answer = Answer::read(stream[end + 4..].to_vec());
+    Answer { failed: has_failed(&driver.server), ..answer }
 }
 
 /// A stream with some bytes to read that takes all that is written.

@@ -29,17 +29,13 @@ class Metrics:
         of = self.of
         laws = (
             ("accepted = connections + closed", of("accepted"), of("connections") + of("closed")),
-            ("joined = members + left", of("joined"), of("members") + of("left")),
+            ("joined = members + exited", of("joined"), of("members") + of("exited")),
             (
                 "texts = messages + typing + rejected + dropped for their rate",
                 of("received", "text"),
-                of("messages") + of("typing") + of("rejected") + of("left", "over_rate"),
+                of("messages") + of("typing") + of("rejected") + of("exited", "over_rate"),
             ),
-            (
-                "frames expected = sent + dropped + queued",
-                of("frames_expected"),
-                of("frames_sent") + of("frames_dropped") + of("queue_frames_sum"),
-            ),
+            ("frames that wait = 0", of("queue_frames_sum"), 0),
             ("closed as served, and this answer = served", of("closed", "served") + 1, of("served")),
             ("closed as refused = refused", of("closed", "refused"), of("refused")),
         )

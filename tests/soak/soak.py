@@ -177,15 +177,15 @@ def judge_counts(judge, load, before, after):
     judge.expect(all(counts.values()), "every temper has had its way")
     grown = lambda *name: after.of(*name) - before.of(*name)
     for what, seen, counted in (
-        ("too slow", counts["too_slow"], grown("left", "too_slow")),
-        ("over their rate", counts["over_rate"], grown("left", "over_rate")),
+        ("too slow", counts["too_slow"], grown("exited", "too_slow")),
+        ("over their rate", counts["over_rate"], grown("exited", "over_rate")),
         ("refused", counts["refused"], grown("refused")),
         ("frames heard", counts["heard"], grown("frames_sent")),
         ("resumed", counts["resumed"], grown("joined")),
     ):
         judge.expect(0 < seen <= counted, f"{what}: clients saw {seen}, the server {counted:.0f}")
     for family, label in (
-        ("left", "left lost silent protocol binary not_utf8 over_rate too_big too_slow"),
+        ("exited", "closed_by_peer lost silent protocol binary not_utf8 over_rate too_big too_slow"),
         ("closed", "unused served refused"),
         ("frames_dropped", "too_slow gone"),
     ):

@@ -94,7 +94,7 @@ ALIVE = raw.masked(0x8A)
 
 
 async def healthy(load, name):
-    """First dialect: hears everything that is said in the plaza, once, in one order."""
+    """Version 1: hears everything that is said in the plaza, once, in one order."""
     own, echoed, numbers = None, asyncio.Event(), itertools.count()
     async with load.connect(name, "plaza") as connection, asyncio.TaskGroup() as tasks:
 
@@ -117,7 +117,7 @@ async def healthy(load, name):
 
 
 async def resuming(load, name):
-    """Second dialect: comes and goes, and misses nothing of the salon in between."""
+    """Version 2: comes and goes, and misses nothing of the salon in between."""
     point, place, numbers = "", None, itertools.count()
     while True:
         options = {"subprotocols": ["hallway.v2"]}

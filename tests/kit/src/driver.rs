@@ -38,6 +38,13 @@ pub struct Socket {
     pub is_shut: bool,
     /// The next write to it fails.
     pub is_broken: bool,
+    /// When it was opened, when the server was last handed bytes of it, and when
+    /// all had been written to it that ever will be; in milliseconds of the clock.
+    pub opened_ms: u64,
+    /// See `opened_ms`.
+    pub heard_ms: u64,
+    /// See `opened_ms`.
+    pub finished_ms: Option<u64>,
 }
 
 /// Connections, their sockets, and the time.
@@ -54,7 +61,7 @@ pub struct Driver<A = Chat> {
     /// See `bytes_in`.
     pub bytes_out: u64,
     /// By slot, as in the reactor's slab.
-    sockets: Vec<Option<Socket>>,
+    pub(crate) sockets: Vec<Option<Socket>>,
     /// Whose sockets the server has closed, with what was still in them.
     pub closed: Vec<Socket>,
 }
@@ -136,6 +143,9 @@ impl<A: Application> Driver<A> {
             is_eof: false,
             is_shut: false,
             is_broken: false,
+            opened_ms: self.now.mono_ms,
+            heard_ms: self.now.mono_ms,
+            finished_ms: None,
         });
         Some(id)
     }
@@ -169,7 +179,7 @@ impl<A: Application> Driver<A> {
         let Some(socket) = self.socket_mut(id) else { return Vec::new() };
         let len = len.min(socket.received.len());
         let bytes = socket.received.drain(..len).collect();
-        self.unblock(id);
+        self.tell_writable(id);
         bytes
     }
 
@@ -177,12 +187,26 @@ impl<A: Application> Driver<A> {
     pub fn set_capacity(&mut self, id: PeerId, capacity: usize) {
         if let Some(socket) = self.socket_mut(id) {
             socket.capacity = capacity;
-            self.unblock(id);
+            self.tell_writable(id);
+        }
+    }
+
+    /// A socket takes `len` bytes from now on, and then no more.
+    pub fn take_only(&mut self, id: PeerId, len: usize) {
+        if let Some(socket) = self.socket(id) {
+            self.set_capacity(id, socket.received.len() + len);
+        }
+    }
+
+    /// A socket takes `len` bytes more than it would have.
+    pub fn take_more(&mut self, id: PeerId, len: usize) {
+        if let Some(socket) = self.socket(id) {
+            self.set_capacity(id, socket.capacity.saturating_add(len));
         }
     }
 
     /// Tells the server that a blocked socket takes more, if it does.
-    fn unblock(&mut self, id: PeerId) {
+    fn tell_writable(&mut self, id: PeerId) {
         if let Some(socket) = self.socket_mut(id)
             && socket.is_blocked
             && socket.received.len() < socket.capacity
@@ -193,7 +217,9 @@ impl<A: Application> Driver<A> {
     }
 
     fn hand_in(&mut self, id: PeerId) {
+        let now_ms = self.now.mono_ms;
         let Some(socket) = self.socket_mut(id) else { return };
+        socket.heard_ms = now_ms;
         let mut bytes = std::mem::take(&mut socket.unread);
         let taken = self.serve(|server, now| server.handle_input(id, &mut bytes, now));
         self.bytes_in += taken as u64;
@@ -242,16 +268,24 @@ impl<A: Application> Driver<A> {
 
     /// Lets time pass as the reactor does: it wakes whenever the server has asked for it.
     pub fn pass(&mut self, ms: u64) {
+        self.pass_checked(ms, |_| {});
+    }
+
+    /// The same, with a check after each time that it wakes.
+    pub fn pass_checked(&mut self, ms: u64, check: impl Fn(&Self)) {
         let until = self.now.mono_ms + ms;
         self.flush();
+        check(self);
         while let Some(next) = self.server.poll_timeout()
             && next <= until
             && !self.server.is_drained(self.now)
         {
             assert!(next > self.now.mono_ms, "deadlines advance");
             self.at(next);
+            check(self);
         }
         self.at(until);
+        check(self);
     }
 
     fn write(&mut self, id: PeerId) {
@@ -286,7 +320,9 @@ impl<A: Application> Driver<A> {
     }
 
     fn shut_down(&mut self, id: PeerId) {
+        let now_ms = self.now.mono_ms;
         let Some(socket) = self.socket_mut(id) else { return };
+        socket.finished_ms = Some(now_ms);
         assert!(!socket.is_shut, "a direction is ended once");
         socket.is_shut = true;
         if socket.is_eof {

@@ -1,12 +1,15 @@
 //! What the tests, the simulator, the fuzz targets and the benches share: the server without
-//! sockets ([`Driver`]), what clients send and read ([`client`]), and how much memory is held
-//! ([`heap`]).
+//! sockets ([`Driver`]), what clients send and read ([`client`]), another
+//! application than the chat ([`echo`]), and how much memory is held ([`heap`]).
 
 pub mod client;
 mod driver;
+pub mod echo;
 pub mod heap;
+mod shortcuts;
 
 pub use driver::{Driver, Socket};
+pub use shortcuts::Checked;
 
 use hallway::clock::Now;
 
