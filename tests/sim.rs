@@ -16,18 +16,20 @@ mod action;
 mod client;
 #[path = "sim/connection.rs"]
 mod connection;
-#[path = "common/heap.rs"]
-mod heap;
+#[path = "sim/ledger.rs"]
+mod ledger;
 #[path = "sim/model.rs"]
 mod model;
-#[path = "sim/network.rs"]
-mod network;
 #[path = "sim/random.rs"]
 mod random;
 #[path = "sim/shorten.rs"]
 mod shorten;
+#[path = "sim/traffic.rs"]
+mod traffic;
 #[path = "sim/world.rs"]
 mod world;
+#[path = "sim/written.rs"]
+mod written;
 
 use std::cell::{Cell, RefCell};
 use std::env;
@@ -36,10 +38,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::time::{Duration, Instant};
 
 use action::Action;
-use hallway::server::{Counters, Ending};
+use hallway::conn::Ending;
+use hallway::envelope::REJECTION_CODES;
+use hallway::outbound::{Frames, Thresholds};
+use hallway::{chat, conn};
+use ledger::Reached;
 use random::Random;
 use shorten::shorten;
 use world::World;
+
+#[global_allocator]
+static ALLOCATOR: testkit::heap::Counting = testkit::heap::Counting;
 
 /// Seeds that are tried where nothing else is asked for.
 const SEEDS: usize = 256;
@@ -68,6 +77,16 @@ struct Run {
     actions: Vec<Action>,
 }
 
+/// What has happened in a run.
+struct Outcome {
+    counters: conn::Counters,
+    chat: chat::Counters,
+    frames: Frames,
+    reached: Reached,
+    /// Its thresholds are those that operators have.
+    is_real: bool,
+}
+
 /// How a run ended that failed.
 #[derive(Debug)]
 struct Failure {
@@ -87,8 +106,7 @@ impl Run {
         Self { seed, clients, actions }
     }
 
-    /// What the server has counted in the end.
-    fn go(&self, actions: &[Action]) -> Counters {
+    fn go(&self, actions: &[Action]) -> Outcome {
         let mut world = World::new(self.seed, self.clients);
         for (index, &action) in (1..).zip(actions) {
             BEGUN.set(index);
@@ -104,10 +122,17 @@ impl Run {
             world.drain();
         }
         world.leave_all();
-        world.server.counters()
+        let server = &world.driver.server;
+        Outcome {
+            counters: *server.counters(),
+            chat: *server.chat_counters(),
+            frames: server.peers().outbound.frames(),
+            reached: world.ledger.reached,
+            is_real: world.thresholds.crowd == Thresholds::default().crowd,
+        }
     }
 
-    fn try_it(&self, actions: &[Action]) -> Result<Counters, Failure> {
+    fn try_it(&self, actions: &[Action]) -> Result<Outcome, Failure> {
         catch_unwind(AssertUnwindSafe(|| self.go(actions))).map_err(|_| {
             let (place, message) = PANIC.take().expect("the hook has seen it");
             Failure { place, message, begun: BEGUN.get() }
@@ -129,12 +154,12 @@ impl Run {
     }
 
     fn print(&self) {
-        let clients = world::guests(self.seed, self.clients);
+        let clients = world::ordinary(self.seed, self.clients);
         for Action { kind, who, how } in &self.actions {
             let client = &clients[*who];
-            let dialect = if client.is_second { "second" } else { "first" };
+            let version = if client.is_v2 { 2 } else { 1 };
             let (temper, room) = (client.temper, client.room);
-            println!("{kind:?} of {who} ({temper:?}, {dialect} dialect, room {room}), {how:#018x}");
+            println!("{kind:?} of {who} ({temper:?}, version {version}, room {room}), {how:#018x}");
         }
         println!(
             "{} actions of seed {}: HALLWAY_SIM_SEED={}",
@@ -157,9 +182,9 @@ fn seeds() -> Range<u64> {
     }
 }
 
-/// What each of the seeds has counted, or the first that fails, made short, and how; the panics
+/// What has happened in each of the seeds' runs, or the first that fails, made short, and how; the panics
 /// on the way are not worth a line.
-fn try_all(seeds: Range<u64>) -> Result<Vec<Counters>, (Run, Failure)> {
+fn try_all(seeds: Range<u64>) -> Result<Vec<Outcome>, (Run, Failure)> {
     let hook = take_hook();
     set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
@@ -179,28 +204,43 @@ fn try_all(seeds: Range<u64>) -> Result<Vec<Counters>, (Run, Failure)> {
 }
 
 /// Fails where something has not happened in any run: what does not happen is not tested.
-fn check_reached(runs: &[Counters]) {
+fn check_reached(runs: &[Outcome]) {
     let mut missing = Vec::new();
-    let mut expect = |what: String, of: &dyn Fn(&Counters) -> u64| {
+    let mut expect = |what: String, of: &dyn Fn(&Outcome) -> u64| {
         if runs.iter().map(of).sum::<u64>() == 0 {
             missing.push(what);
         }
     };
     for ending in Ending::ALL {
-        expect(ending.to_string(), &|run| run.closed.of(ending) + run.left.of(ending));
+        let of =
+            |counters: &conn::Counters| counters.closed.of(ending) + counters.exited.of(ending);
+        expect(ending.to_string(), &|run| of(&run.counters));
     }
     for status in [400, 404, 405, 408, 429, 431, 503] {
-        expect(status.to_string(), &|run| run.refused.of(status));
+        expect(status.to_string(), &|run| run.counters.refused.of(status));
     }
-    for code in ["notJson", "notEnvelope", "unknownType", "empty", "tooLong", "badRef", "tooFast"] {
-        expect(code.to_owned(), &|run| run.rejected.of(code));
+    for code in REJECTION_CODES {
+        expect(code.to_owned(), &|run| run.chat.rejected.of(code));
     }
-    expect("a full house".to_owned(), &|run| run.full);
-    expect("pings".to_owned(), &|run| run.pinged);
-    expect("typing".to_owned(), &|run| run.typing);
-    expect("frames lost to lag".to_owned(), &|run| run.frames.too_slow);
-    expect("frames for who is gone".to_owned(), &|run| run.frames.gone);
-    expect("frames that are spared".to_owned(), &|run| run.frames.spared);
+    let events: [(&str, fn(&Outcome) -> u64); 14] = [
+        ("a server that is full", |run| run.chat.full),
+        ("pings", |run| run.counters.pinged),
+        ("typing", |run| run.chat.typing),
+        ("frames lost to lag", |run| run.frames.too_slow),
+        ("frames for who is gone", |run| run.frames.gone),
+        ("a handshake at a closed gate", |run| run.reached.parked_joins),
+        ("a message at a closed gate", |run| run.reached.parked_texts),
+        ("input behind answers of its own", |run| run.reached.deferred),
+        ("news that are held", |run| run.reached.held),
+        ("a replay in pieces", |run| run.reached.replays_in_pieces),
+        ("a Close after half a frame", |run| run.reached.closed_in_a_frame),
+        ("a member that leaves with its log unread", |run| run.reached.left_behind),
+        ("real thresholds", |run| u64::from(run.is_real)),
+        ("tiny thresholds", |run| u64::from(!run.is_real)),
+    ];
+    for (what, of) in events {
+        expect(what.to_owned(), &of);
+    }
     assert!(missing.is_empty(), "no run came to {missing:?}");
 }
 
@@ -230,7 +270,8 @@ fn a_seed_is_the_same_run_every_time() {
         let mut world = World::new(run.seed, run.clients);
         run.actions.iter().for_each(|&action| world.act(action));
         let seen = |client: &client::Client| client.connection.seen.clone();
-        (world.server.counters(), world.held, world.clients.iter().map(seen).collect::<Vec<_>>())
+        let counters = *world.driver.server.counters();
+        (counters, world.driver.held, world.clients.iter().map(seen).collect::<Vec<_>>())
     });
     assert_eq!(ends[0], ends[1]);
 }

@@ -15,13 +15,15 @@ pub(crate) struct Action {
 pub(crate) enum Kind {
     Connect,
     Say,
+    /// It says more at once than its room's gate lets through.
+    SayMany,
     /// Some of what the client has sent arrives.
     Arrive,
     /// A slow reader reads a little.
     Read,
-    /// The rest of the loop's turn.
-    Turn,
-    /// A turn whose budget is used up after a few outputs.
+    /// The rest of an iteration of the loop.
+    Iterate,
+    /// An iteration whose budget is used up after a few outputs.
     Outputs,
     Typing,
     Ping,
@@ -31,6 +33,8 @@ pub(crate) enum Kind {
     Eof,
     /// Its connection is reset.
     Reset,
+    /// So are those of many at once.
+    ResetMany,
     /// Its connection is reset, and the next write tells.
     Break,
     /// It stops without a word: no bytes in either direction from now on.
@@ -51,15 +55,17 @@ pub(crate) enum Kind {
 const WEIGHTS: &[(Kind, usize)] = &[
     (Kind::Connect, 12),
     (Kind::Say, 30),
+    (Kind::SayMany, 4),
     (Kind::Arrive, 40),
     (Kind::Read, 25),
-    (Kind::Turn, 20),
+    (Kind::Iterate, 20),
     (Kind::Outputs, 10),
     (Kind::Typing, 4),
     (Kind::Ping, 4),
     (Kind::Close, 2),
     (Kind::Eof, 2),
     (Kind::Reset, 3),
+    (Kind::ResetMany, 1),
     (Kind::Break, 2),
     (Kind::Vanish, 4),
     (Kind::Misbehave, 8),

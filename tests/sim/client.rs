@@ -1,7 +1,7 @@
 //! A virtual client: what it is like, and what it sends.
 
-use hallway::wire::frame::unmask;
 use serde_json::json;
+use testkit::client::{V2, handshake, masked_by};
 
 use super::connection::{Connection, Resumed};
 use super::random::Random;
@@ -48,7 +48,7 @@ const FAULTS: [&str; 5] = [
     r#"{"type":"chatMessage","payload":{"message":""}}"#,
 ];
 
-/// The same in the second dialect only; the first knows no `ref`.
+/// The same in version 2 only; version 1 knows no `ref`.
 const BAD_REF: &str = r#"{"type":"chatMessage","payload":{"message":"a","ref":1}}"#;
 
 /// Resume points that a client never had.
@@ -58,7 +58,7 @@ const BROKEN_SINCE: [&str; 6] = ["x", "-1", "+1", "1.0", "18446744073709551616",
 pub(crate) struct Client {
     pub(crate) name: String,
     pub(crate) temper: Temper,
-    pub(crate) is_second: bool,
+    pub(crate) is_v2: bool,
     pub(crate) room: usize,
     /// Bytes that its socket takes before it blocks.
     pub(crate) socket_bytes: usize,
@@ -68,13 +68,13 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(number: usize, temper: Temper, is_second: bool, room: usize) -> Self {
+    pub(crate) fn new(number: usize, temper: Temper, is_v2: bool, room: usize) -> Self {
         let name = format!("u{number}{}", NAME_ENDS[number % NAME_ENDS.len()]);
         Self {
-            connection: Connection::new(&name, is_second, None),
+            connection: Connection::new(&name, is_v2, None),
             name,
             temper,
-            is_second,
+            is_v2,
             room,
             socket_bytes: usize::MAX,
             sent: 0,
@@ -107,8 +107,8 @@ impl Client {
     pub(crate) fn connect(&mut self, random: &mut Random) {
         let last_seen = self.connection.last_seen.take();
         let resume = last_seen.clone().filter(|_| self.temper == Temper::Reconnecting);
-        let is_broken = resume.is_some() && self.is_second && random.below(8) == 0;
-        self.connection = Connection::new(&self.name, self.is_second, last_seen);
+        let is_broken = resume.is_some() && self.is_v2 && random.below(8) == 0;
+        self.connection = Connection::new(&self.name, self.is_v2, last_seen);
         self.connection.sent_before = self.sent;
         let query = match resume {
             None => String::new(),
@@ -118,20 +118,15 @@ impl Client {
                 format!("&since={since}&epoch={epoch}")
             }
             Some((id, epoch)) => {
-                // The first dialect knows no resuming, and whoever asks for it gets everything.
-                let is_known = self.is_second;
+                // Version 1 knows no resuming, and whoever asks for it gets everything.
+                let is_known = self.is_v2;
                 self.connection.resumed = if is_known { Resumed::At(id) } else { Resumed::No };
                 format!("&since={id}&epoch={epoch}")
             }
         };
-        let protocol = if self.is_second { "Sec-WebSocket-Protocol: hallway.v2\r\n" } else { "" };
-        let request = format!(
-            "GET /chat?username={}&room=r{}{query} HTTP/1.1\r\nHost: box\r\nUpgrade: websocket\r\n\
-             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n{protocol}\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-            url(&self.name),
-            self.room,
-        );
+        let name = url(&self.name);
+        let query = format!("username={name}&room=r{}{query}", self.room);
+        let request = handshake(&query, if self.is_v2 { V2 } else { "" });
         self.connection.sending.extend(request.as_bytes());
     }
 
@@ -142,7 +137,7 @@ impl Client {
         let filler: String = (0..random.below(30)).map(|_| random.one_of(&CHARS)).collect();
         let message = format!("{}#{}~{filler}", self.name, self.sent);
         let mut payload = json!({ "username": "eve", "message": message });
-        if self.is_second {
+        if self.is_v2 {
             payload["ref"] = self.sent.to_string().into();
         }
         let json = json!({ "type": "chatMessage", "payload": payload }).to_string();
@@ -159,20 +154,7 @@ impl Client {
     /// Sends a masked frame.
     pub(crate) fn frame(&mut self, first: u8, payload: &[u8], random: &mut Random) {
         let [a, b, c, d, ..] = random.next().to_be_bytes();
-        let key = [a, b, c, d];
-        let sending = &mut self.connection.sending;
-        sending.push_back(first);
-        match u8::try_from(payload.len()) {
-            Ok(len @ ..126) => sending.push_back(0x80 | len),
-            _ => {
-                sending.push_back(0x80 | 126);
-                sending.extend(u16::try_from(payload.len()).expect("short").to_be_bytes());
-            }
-        }
-        sending.extend(key);
-        let mut payload = payload.to_vec();
-        unmask(&mut payload, key);
-        sending.extend(payload);
+        self.connection.sending.extend(masked_by([a, b, c, d], first, payload));
     }
 
     /// Sends something that no client should.
@@ -188,7 +170,7 @@ impl Client {
             6 => self.frame(0x89, &long, random),
             // Texts beyond the limit, and messages beyond theirs by fragments.
             7 => self.frame(0x81, &chat_of(&"a".repeat(500)), random),
-            12 if self.is_second => self.frame(0x81, BAD_REF.as_bytes(), random),
+            12 if self.is_v2 => self.frame(0x81, BAD_REF.as_bytes(), random),
             11 | 12 if self.is_member() => (0..20).for_each(|_| self.say(random)),
             8 => (0..8).for_each(|at| self.frame(u8::from(at == 0), &long, random)),
             9 => (0..40).for_each(|_| self.frame(0x89, b"answer me", random)),
@@ -202,11 +184,6 @@ impl Client {
                 self.connection.sending.extend(noise);
             }
         }
-    }
-
-    /// Reads at most `len` bytes of what has arrived.
-    pub(crate) fn read(&mut self, len: usize) {
-        self.connection.read(len);
     }
 }
 

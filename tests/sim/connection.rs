@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use hallway::hub::PeerId;
+use hallway::peer::PeerId;
 use serde_json::Value;
-use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+use testkit::client::take_frames;
+
+use super::written::Written;
 
 /// One chat message as a client has seen it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) username: String,
     pub(crate) message: String,
-    /// Second dialect only.
+    /// Version 2 only.
     pub(crate) id: Option<u64>,
 }
 
@@ -36,16 +38,28 @@ pub(crate) enum Resumed {
     AtNothing,
 }
 
+/// How long the input of a connection has waited.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wait {
+    /// How often it was woken, and nothing was taken.
+    pub(crate) in_vain: usize,
+    /// How many others waited when it began to.
+    pub(crate) others: usize,
+}
+
 /// A connection: the present one of a client, or its last.
 pub(crate) struct Connection {
     name: String,
-    is_second: bool,
+    is_v2: bool,
     pub(crate) peer: Option<PeerId>,
     /// Bytes on their way to the server.
     pub(crate) sending: VecDeque<u8>,
-    /// Bytes that the server has written and the client has not read.
-    pub(crate) receiving: VecDeque<u8>,
-    pub(crate) is_blocked: bool,
+    /// What the server has written to its socket.
+    pub(crate) written: Written,
+    /// Its socket has been full before.
+    pub(crate) was_blocked: bool,
+    /// Since when its input has not been taken, by the model's count of writes and wakings.
+    pub(crate) wait: Option<Wait>,
     /// It has a Ping to answer.
     pub(crate) is_pinged: bool,
     /// The next write to it fails.
@@ -64,7 +78,7 @@ pub(crate) struct Connection {
     pub(crate) close_code: Option<u16>,
     /// When the client was first known to have read its Close.
     pub(crate) closed_ms: Option<u64>,
-    /// The welcome, second dialect only.
+    /// The welcome, version 2 only.
     pub(crate) welcome: Option<Value>,
     pub(crate) resumed: Resumed,
     pub(crate) seen: Vec<Seen>,
@@ -79,9 +93,9 @@ pub(crate) struct Connection {
     pub(crate) count: Option<u64>,
     /// Whether everybody who comes or goes is announced.
     pub(crate) is_announced: bool,
-    /// Who came and who went since, for the first dialect.
+    /// Who came and who went since, for version 1.
     came: i64,
-    /// Who is here, for the second dialect.
+    /// Who is here, for version 2.
     people: Option<BTreeSet<String>>,
     /// What it was told that came to nothing.
     pub(crate) errors: usize,
@@ -95,14 +109,15 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(name: &str, is_second: bool, last_seen: Option<(u64, String)>) -> Self {
+    pub(crate) fn new(name: &str, is_v2: bool, last_seen: Option<(u64, String)>) -> Self {
         Self {
             name: name.to_owned(),
-            is_second,
+            is_v2,
             peer: None,
             sending: VecDeque::new(),
-            receiving: VecDeque::new(),
-            is_blocked: false,
+            written: Written::default(),
+            was_blocked: false,
+            wait: None,
             is_pinged: false,
             is_broken: false,
             is_eof: false,
@@ -131,15 +146,32 @@ impl Connection {
         }
     }
 
-    /// Reads at most `len` bytes of what has arrived.
-    pub(crate) fn read(&mut self, len: usize) {
-        let len = len.min(self.receiving.len());
-        self.read.extend(self.receiving.drain(..len));
+    /// The id after which it has asked to go on, where that can be done.
+    pub(crate) fn since(&self) -> Option<usize> {
+        match self.resumed {
+            Resumed::At(since) => Some(usize::try_from(since).expect("a small number")),
+            Resumed::No | Resumed::AtNothing => None,
+        }
+    }
+
+    /// How many messages are replayed to it.
+    pub(crate) fn replay_len(&self) -> usize {
+        self.order.map_or(0, |(start, joined_at)| joined_at - start)
+    }
+
+    /// Frames that count which were written to it.
+    pub(crate) fn counted(&self) -> u64 {
+        self.written.counted(self.replay_len()) as u64
+    }
+
+    /// Reads bytes that have arrived.
+    pub(crate) fn read(&mut self, bytes: &[u8]) {
+        self.read.extend_from_slice(bytes);
         if !self.is_open && !self.read_answer() {
             return;
         }
-        while let Some((opcode, payload)) = take_frame(&mut self.read) {
-            self.handle_frame(opcode, &payload);
+        for frame in take_frames(&mut self.read) {
+            self.handle_frame(frame.opcode, &frame.payload);
         }
     }
 
@@ -163,30 +195,30 @@ impl Connection {
         self.is_open
     }
 
-    fn handle_frame(&mut self, opcode: OpCode, payload: &[u8]) {
+    fn handle_frame(&mut self, opcode: u8, payload: &[u8]) {
         assert_eq!(self.close_code, None, "{}: nothing follows the Close", self.name);
         match opcode {
-            OpCode::Data(Data::Text) => {
+            1 => {
                 let text = std::str::from_utf8(payload).expect("text is UTF-8");
                 self.handle_text(&serde_json::from_str(text).expect("text is JSON"));
             }
-            OpCode::Control(Control::Close) => {
+            8 => {
                 let code = payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));
                 self.close_code = Some(code);
             }
-            OpCode::Control(Control::Ping) => self.is_pinged = true,
-            OpCode::Control(Control::Pong) => {}
-            other => panic!("{}: {other:?}", self.name),
+            9 => self.is_pinged = true,
+            10 => {}
+            other => panic!("{}: a frame of opcode {other}", self.name),
         }
     }
 
     fn handle_text(&mut self, envelope: &Value) {
         let payload = &envelope["payload"];
         let kind = envelope["type"].as_str().expect("a type");
-        let is_first = self.is_second && self.welcome.is_none();
+        let is_first = self.is_v2 && self.welcome.is_none();
         assert_eq!(kind == "welcome", is_first, "{}: {envelope}", self.name);
         let of_second = ["welcome", "userJoined", "userLeft", "typing", "error"].contains(&kind);
-        assert!(self.is_second || !of_second, "{}: {envelope}", self.name);
+        assert!(self.is_v2 || !of_second, "{}: {envelope}", self.name);
         match kind {
             "welcome" => self.handle_welcome(payload),
             "chatMessage" => self.handle_message(payload),
@@ -194,7 +226,7 @@ impl Connection {
             "userLeft" => self.handle_news(payload, false),
             "userCount" => self.handle_count(payload["count"].as_u64().expect("a count")),
             "error" => self.errors += 1,
-            "system" => self.handle_line(payload["text"].as_str().expect("a text")),
+            "system" => self.handle_system(payload["text"].as_str().expect("a text")),
             "typing" => {}
             other => panic!("{}: unknown {other}", self.name),
         }
@@ -211,7 +243,7 @@ impl Connection {
     fn handle_message(&mut self, payload: &Value) {
         let text = |key: &str| payload[key].as_str().map(str::to_owned);
         let id = text("id").map(|id| id.parse().expect("a number"));
-        assert_eq!(id.is_some(), self.is_second, "{}: {payload}", self.name);
+        assert_eq!(id.is_some(), self.is_v2, "{}: {payload}", self.name);
         let (username, message) = text("username").zip(text("message")).expect("both");
         let seen = Seen { username, message, id };
         let (name, number) = seen.signature();
@@ -228,7 +260,7 @@ impl Connection {
         self.seen.push(seen);
     }
 
-    /// Who came or went, in the second dialect.
+    /// Who came or went, in version 2.
     fn handle_news(&mut self, payload: &Value, has_joined: bool) {
         let name = payload["username"].as_str().expect("a name");
         let count = payload["count"].as_u64().expect("a count");
@@ -243,13 +275,13 @@ impl Connection {
     fn handle_count(&mut self, count: u64) {
         let before = self.count.replace(count).map(u64::cast_signed);
         let came = std::mem::take(&mut self.came);
-        if let Some(before) = before.filter(|_| self.is_announced && !self.is_second) {
+        if let Some(before) = before.filter(|_| self.is_announced && !self.is_v2) {
             assert_eq!(before + came, count.cast_signed(), "{}: {came} came", self.name);
         }
     }
 
-    /// A line of the house, in the first dialect.
-    fn handle_line(&mut self, text: &str) {
+    /// A system text, in version 1.
+    fn handle_system(&mut self, text: &str) {
         if let Some(name) = text.strip_suffix(" joined") {
             self.came += 1;
             self.note_replayed(name, true);
@@ -265,18 +297,4 @@ impl Connection {
             self.replayed.get_or_insert(self.seen.len());
         }
     }
-}
-
-/// Takes one whole frame from the front of `bytes`.
-fn take_frame(bytes: &mut Vec<u8>) -> Option<(OpCode, Vec<u8>)> {
-    let [first, form, ..] = *bytes.as_slice() else { return None };
-    assert_eq!(first & 0xf0, 0x80, "one final frame without reserved bits: {bytes:?}");
-    let (start, len) = match form {
-        0..=125 => (2, usize::from(form)),
-        126 => (4, usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?))),
-        _ => panic!("masked, or longer than anything that was said"),
-    };
-    let payload = bytes.get(start..start + len)?.to_vec();
-    bytes.drain(..start + len);
-    Some((OpCode::from(first & 0x0f), payload))
 }

@@ -1,12 +1,13 @@
 //! What must hold, whatever happens.
 
 use hallway::limits::{
-    CLOSE_MS_MAX, DRAIN_MS_MAX, REQUEST_BYTES_MAX, REQUEST_MS_MAX, SCRATCH_BYTES_KEPT,
+    CLOSE_MS_MAX, DRAIN_MS_MAX, EVENT_FRAMES_MAX, REQUEST_BYTES_MAX, REQUEST_MS_MAX,
 };
 
 use super::client::{Client, Temper};
-use super::connection::{Connection, Resumed, Seen};
-use super::world::World;
+use super::connection::{Connection, Resumed, Seen, Wait};
+use super::world::{ROOMS, World};
+use testkit::Driver;
 
 /// Bytes of heap that a connection costs beside what is queued for it and what it has sent.
 const CONNECTION_BYTES: usize = 1024;
@@ -15,44 +16,80 @@ const CONNECTION_BYTES: usize = 1024;
 const ROOM_BYTES: usize = 1024;
 
 /// Bytes of heap that a message in a history costs beside its text: its entry in a ring that may
-/// be half empty, and an envelope for each dialect.
+/// be half empty, and an envelope for each version.
 const MESSAGE_BYTES: usize = 512;
 
-/// The same for each byte of its text: once plain, and escaped for each dialect.
+/// The same for each byte of its text: once plain, and escaped for each version.
 const MESSAGE_BYTES_PER_BYTE: usize = 1 + 2 * 6;
 
-/// Bytes of heap that the server's own lists and buffers keep from turns as lively as these.
-const KEPT_BYTES: usize = SCRATCH_BYTES_KEPT;
+/// Bytes of heap that the server's own lists and buffers keep from times as lively as these.
+const KEPT_BYTES: usize = 48 * 1024;
+
+/// Records in one block of a replay.
+const BLOCK_RECORDS: usize = 64;
 
 impl World {
     /// After every action: the parts agree, what is counted is what has gone in and out, and
     /// memory is within what the limits promise.
     pub(crate) fn check_step(&self) {
-        self.server.check_invariants();
-        let counters = self.server.counters();
-        assert_eq!(counters.received_bytes, self.received_bytes, "bytes in are counted");
-        assert_eq!(counters.sent_bytes, self.written_bytes, "bytes out are counted");
+        let Driver { server, bytes_in, bytes_out, held, .. } = &self.driver;
+        server.check();
+        let counters = server.counters();
+        assert_eq!(counters.received_bytes, *bytes_in, "bytes in are counted");
+        assert_eq!(counters.sent_bytes, *bytes_out, "bytes out are counted");
         let most = self.held_most();
-        assert!(self.held <= most, "{} bytes are held, the limits allow {most}", self.held);
+        assert!(*held <= most, "{held} bytes are held, the limits allow {most}");
     }
 
-    /// After every turn: deadlines advance, and everybody has seen its piece of the one order;
-    /// who reads all of it has seen it to the end.
-    pub(crate) fn check_turn(&mut self) {
-        let is_over = self.server.is_drained(self.now);
-        let next = self.server.poll_timeout();
-        assert!(is_over || next.is_none_or(|at| at > self.now.mono_ms), "deadlines advance");
-        (0..self.rooms()).for_each(|room| self.check_senders(room));
+    /// After every iteration: deadlines advance, and everybody has seen its piece of the one
+    /// order; who reads all of it has seen it to the end.
+    pub(crate) fn check_iteration(&mut self) {
+        let is_over = self.driver.server.is_drained(self.driver.now);
+        let next = self.driver.server.poll_timeout();
+        assert!(is_over || next.is_none_or(|at| at > self.driver.now.mono_ms), "deadlines advance");
+        Self::rooms().for_each(|room| self.check_senders(room));
         for who in 0..self.clients.len() {
             self.check_order(who);
             self.check_told(who);
+            self.check_input(who);
             let client = &self.clients[who];
             if client.reads_all() && client.is_member() {
                 self.check_knows_all(client);
-                self.check_count(client);
+                self.check_count(who);
             }
         }
-        (0..self.rooms()).for_each(|room| self.check_members(room));
+        Self::rooms().for_each(|room| self.check_members(room));
+        self.check_frames();
+    }
+
+    /// While passes are under way: what is said to a room waits at its gate, so nobody who keeps
+    /// up is told more at once than half a queue, and what one event adds to that.
+    pub(crate) fn check_written(&self, who: usize, frames: usize) {
+        let client = &self.clients[who];
+        let most = self.limits.queue_frames_max / 2 + EVENT_FRAMES_MAX;
+        let most = most as usize + self.thresholds.unicasts;
+        let is_blocked = client.connection.was_blocked;
+        assert!(is_blocked || frames <= most, "{} is told {frames} frames at once", client.name);
+    }
+
+    /// Whoever waits at a gate gets its chance before others get another one.
+    pub(crate) fn check_wait(&self, who: usize) {
+        let Client { name, connection, .. } = &self.clients[who];
+        if let Some(Wait { in_vain, others }) = connection.wait {
+            // A room has a gate for each version.
+            let most = 2 * (others + 2);
+            assert!(in_vain <= most, "{name} was woken in vain {in_vain} times, for {others}");
+        }
+    }
+
+    /// Between two iterations no input waits but of those who do not read their own answers.
+    fn check_input(&self, who: usize) {
+        let connection = &self.clients[who].connection;
+        let Some(peer) = connection.peer else { return };
+        let Some(socket) = self.driver.socket(peer) else { return };
+        let must_wait = self.driver.server.peers().outbound.must_write_first(peer);
+        let is_taken = socket.unread.is_empty() || (must_wait && socket.is_blocked);
+        assert!(is_taken, "{} has {} bytes unread", self.clients[who].name, socket.unread.len());
     }
 
     /// When time has passed: nobody is kept for longer than the deadline that is its.
@@ -61,7 +98,8 @@ impl World {
         let close_ms = if self.is_draining { DRAIN_MS_MAX } else { CLOSE_MS_MAX };
         for client in self.clients.iter().filter(|client| client.connection.peer.is_some()) {
             let Connection { order, since_ms, closed_ms, vanished_ms, .. } = client.connection;
-            let since = |at: Option<u64>| self.now.mono_ms - at.unwrap_or(self.now.mono_ms);
+            let since =
+                |at: Option<u64>| self.driver.now.mono_ms - at.unwrap_or(self.driver.now.mono_ms);
             let unanswered = since(order.is_none().then_some(since_ms));
             // A request has its time, and so has the refusal that it ends with.
             assert!(unanswered <= 2 * REQUEST_MS_MAX, "{} waits {unanswered} ms", client.name);
@@ -105,35 +143,47 @@ impl World {
 
     /// When everybody has gone: only the history's memory is left.
     pub(crate) fn check_empty(&self) {
-        self.server.check_invariants();
-        assert_eq!(self.server.peers(), 0);
-        let rooms = self.server.rooms();
+        let server = &self.driver.server;
+        server.check();
+        assert!(server.peers().is_empty());
+        let rooms = server.rooms();
         assert!(rooms == 0 || self.limits.history_frames_max > 0, "an empty room is forgotten");
         let most = self.held_when_new + self.histories_bytes() + KEPT_BYTES;
-        assert!(self.held <= most, "{} bytes are left, {most} may be", self.held);
+        let held = self.driver.held;
+        assert!(held <= most, "{held} bytes are left, {most} may be");
     }
 
     /// Bytes of heap that the limits allow, by those who are there.
     fn held_most(&self) -> usize {
-        // What a room says in a turn, in two dialects, and twice: gathered, and handed out.
-        let turns = self.rooms() * 4 * self.limits.queue_bytes_max as usize;
         let here = self.clients.iter().filter(|client| client.connection.peer.is_some());
         let connections: usize = here.map(|client| self.connection_bytes(client)).sum();
-        // The replay of a turn is kept in each dialect for others of the same turn.
-        self.held_when_new + KEPT_BYTES + 3 * self.histories_bytes() + turns + connections
+        let channels = ROOMS * 2 * self.channel_bytes();
+        self.held_when_new + KEPT_BYTES + self.histories_bytes() + channels + connections
+    }
+
+    /// Bytes of heap of what a room is told in one version.
+    fn channel_bytes(&self) -> usize {
+        let frame = self.limits.frame_bytes_max() as usize;
+        let in_frames = (self.limits.queue_frames_max + EVENT_FRAMES_MAX) as usize * frame;
+        let queue = in_frames.min(self.limits.queue_bytes_max as usize);
+        // A reader may lag by a queue when a pass ends, and by half a one and an event more when
+        // the next one does; the log is trimmed when half of it can go, and grows by doubling.
+        let log = 4 * (queue + queue / 2 + self.limits.event_bytes_max() as usize);
+        let replay = 4 * self.thresholds.replay_bytes;
+        log + replay.max(BLOCK_RECORDS.min(self.limits.history_frames_max as usize) * frame)
     }
 
     fn connection_bytes(&self, client: &Client) -> usize {
         let is_open = client.connection.order.is_some();
         let message = 2 * self.limits.message_bytes_max as usize;
         let inbound = if is_open { message } else { REQUEST_BYTES_MAX };
-        // Who reads all keeps nothing between turns; who does not may lag by a queue and a replay.
-        let lag = self.limits.queue_bytes_max as usize + self.history_bytes(client.room);
-        CONNECTION_BYTES + inbound + if client.takes_all() { 0 } else { lag }
+        // Who reads all keeps nothing between iterations; who does not may have answers of its own.
+        let own = self.limits.frame_bytes_max() as usize * (1 + self.thresholds.unicasts);
+        CONNECTION_BYTES + inbound + if client.takes_all() { 0 } else { own }
     }
 
     fn histories_bytes(&self) -> usize {
-        (0..self.rooms()).map(|room| ROOM_BYTES + self.history_bytes(room)).sum()
+        Self::rooms().map(|room| ROOM_BYTES + self.history_bytes(room)).sum()
     }
 
     /// Bytes of heap of what a room remembers.
@@ -142,8 +192,10 @@ impl World {
             MESSAGE_BYTES + MESSAGE_BYTES_PER_BYTE * (said.username.len() + said.message.len())
         };
         let order = self.order(room);
-        let oldest = order.len().saturating_sub(self.limits.history_frames_max as usize);
-        order[oldest..].iter().map(bytes).sum()
+        // A reader that replays keeps what it needs, as long as it does not lag by a queue.
+        let kept = self.limits.history_frames_max + 2 * self.limits.queue_frames_max;
+        let kept = if self.limits.history_frames_max > 0 { kept as usize } else { 0 };
+        order[order.len().saturating_sub(kept)..].iter().map(bytes).sum()
     }
 
     /// All that was said in a room, in the order in which it was.
@@ -162,23 +214,11 @@ impl World {
             assert_eq!(client.room, room, "{name} is in another room");
             let is_next = (self.heard[sender] + 1..=client.sent).contains(&number);
             assert!(is_next, "{name} said {number} after {}", self.heard[sender]);
+            assert_eq!(self.order(room)[at].id, Some(at as u64 + 1), "ids count from 1 on");
             self.heard[sender] = number;
         }
         self.told[room] = heard;
-    }
-
-    /// Notes where in the room's order the replay of a newcomer must begin: with the oldest
-    /// message that is kept, or where it has asked to go on, if that is kept.
-    pub(crate) fn note_joined(&mut self, who: usize) {
-        let client = &self.clients[who];
-        let order = self.order(client.room);
-        let joined_at = order.len();
-        let oldest = joined_at.saturating_sub(self.limits.history_frames_max as usize);
-        let start = match client.connection.resumed {
-            Resumed::At(since) => first_after(order, since).max(oldest),
-            Resumed::No | Resumed::AtNothing => oldest,
-        };
-        self.clients[who].connection.order = Some((start, joined_at));
+        assert_eq!(heard, self.ledger.said[room], "all that was accepted is told");
     }
 
     /// What a client has seen is a piece of the one order, without a gap and without a repeat:
@@ -208,31 +248,30 @@ impl World {
         let Some(welcome) = client.connection.welcome.as_ref().filter(|_| is_observed) else {
             return;
         };
-        let order = self.order(client.room);
         let is_complete = match client.connection.resumed {
             Resumed::No => true,
-            Resumed::At(since) => first_after(&order[..joined_at], since) == start,
+            Resumed::At(_) => client.connection.since() == Some(start),
             Resumed::AtNothing => false,
         };
         assert_eq!(welcome["complete"], is_complete, "{}: {welcome}", client.name);
-        let last = joined_at.checked_sub(1).and_then(|at| order[at].id);
-        let last = last.map(|id| id.to_string());
+        let last = (joined_at > 0).then(|| joined_at.to_string());
         assert_eq!(welcome["lastId"].as_str(), last.as_deref(), "{}: {welcome}", client.name);
     }
 
     /// Who is sent away is sent away for what it has done.
     fn check_told(&mut self, who: usize) {
-        let (now_ms, client) = (self.now.mono_ms, &mut self.clients[who]);
+        let (now_ms, client) = (self.driver.now.mono_ms, &mut self.clients[who]);
         let Some(code) = client.connection.close_code else { return };
         client.connection.closed_ms.get_or_insert(now_ms);
         let is_deserved = match code {
             1000 => client.connection.is_leaving,
             1001 => self.is_draining,
             1008 => self.limits.rate_per_second > 0,
-            1013 => !client.takes_all(),
+            1013 => client.connection.was_blocked,
             _ => false,
         };
-        let is_malicious = client.temper == Temper::Malicious;
+        // Only a socket that took no more makes a reader slow, whatever else it does.
+        let is_malicious = client.temper == Temper::Malicious && code != 1013;
         assert!(is_deserved || is_malicious, "{} was sent away with {code}", client.name);
     }
 
@@ -255,7 +294,7 @@ impl World {
         };
         let heard = self.order(client.room).iter().filter(is_own).count();
         let said = client.sent - connection.sent_before;
-        if client.is_second {
+        if client.is_v2 {
             assert_eq!(connection.echoes, heard, "{} knows what has arrived", client.name);
         }
         if self.limits.rate_per_second == 0 {
@@ -267,10 +306,18 @@ impl World {
         }
     }
 
-    fn check_count(&self, client: &Client) {
-        let members = self.server.members(&format!("r{}", client.room)) as u64;
+    /// A member knows how many there are; of a crowd it may hear a little later.
+    fn check_count(&mut self, who: usize) {
+        let client = &self.clients[who];
+        let members = self.driver.server.members(&format!("r{}", client.room)) as u64;
         let count = client.connection.count;
-        assert_eq!(count, Some(members), "{} knows how many there are", client.name);
+        let since_ms = |at: [u64; ROOMS]| self.driver.now.mono_ms - at[client.room];
+        let may_be_held = [self.ledger.changed_ms, self.ledger.crowd_ms]
+            .into_iter()
+            .all(|at| since_ms(at) < self.thresholds.news_ms);
+        let is_known = count == Some(members);
+        assert!(is_known || may_be_held, "{} knows {count:?} of {members}", client.name);
+        self.ledger.reached.held += u64::from(!is_known);
     }
 
     /// The server counts all who are surely there, and none who surely is not.
@@ -283,14 +330,9 @@ impl World {
             most += 1;
             least += usize::from(client.is_member() && client.reads_all());
         }
-        let members = self.server.members(&format!("r{room}"));
+        let members = self.driver.server.members(&format!("r{room}"));
         assert!((least..=most).contains(&members), "{members} of {least} to {most} are there");
     }
-}
-
-/// The place of the first message after the one with this id.
-fn first_after(order: &[Seen], since: u64) -> usize {
-    order.iter().position(|said| said.id > Some(since)).unwrap_or(order.len())
 }
 
 /// Whether the observer and another have seen the same.

@@ -2,23 +2,26 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use hallway::chat::Setup;
 use hallway::clock::Now;
-use hallway::hub::PeerId;
 use hallway::limits::{Limits, RATE_GRACE_MS};
-use hallway::server::Server;
+use hallway::outbound::Thresholds;
+use hallway::peer::PeerId;
+use testkit::Driver;
 
 use super::action::{Action, Kind};
 use super::client::{Client, TEMPERS, Temper};
-use super::heap::held;
+use super::ledger::Ledger;
 use super::random::Random;
 
-const ROOMS: usize = 3;
+pub(crate) const ROOMS: usize = 3;
 
 /// Addresses that clients come from, by their number.
 const ADDRESSES: usize = 8;
 
-/// Times that pass, in milliseconds: within a turn, between two, and beyond each deadline.
-const TIMES_MS: [u64; 7] = [10, 10, 1_000, 1_000, 4_000, 11_000, 80_000];
+/// Times that pass, in milliseconds: while news are held, between two iterations, and beyond each
+/// deadline.
+const TIMES_MS: [u64; 8] = [10, 10, 100, 1_000, 1_000, 4_000, 11_000, 80_000];
 
 /// How long the process is stopped, in milliseconds.
 const STOPS_MS: [u64; 2] = [60_000, 600_000];
@@ -29,18 +32,33 @@ const FLOOD_PAUSE_MS: u64 = 900;
 /// How far the wall clock jumps, in milliseconds: back, by a year, and before 1970.
 const WALL_JUMPS_MS: [i64; 4] = [0, -3_600_000, 31_536_000_000, -4_000_000_000_000];
 
+/// Chat messages that somebody says at once: more than the gate of most rooms lets through.
+const MANY_TEXTS: usize = 40;
+
+/// How many lose their connection at once.
+const MANY_RESETS: usize = 12;
+
+/// Every threshold so small that a few clients cross it.
+const TINY: Thresholds = Thresholds {
+    crowd: 3,
+    news_ms: 20,
+    quantum_readers: 2,
+    quantum_bytes: 200,
+    unicasts: 2,
+    replay_bytes: 300,
+};
+
 pub(crate) struct World {
-    pub(crate) server: Server,
-    /// Bytes of heap that the server holds, and that it held when it was new.
-    pub(crate) held: usize,
+    pub(crate) driver: Driver,
+    /// Bytes of heap that the server held when it was new.
     pub(crate) held_when_new: usize,
     pub(crate) limits: Limits,
-    pub(crate) now: Now,
+    pub(crate) thresholds: Thresholds,
     /// The last ones are observers, one in each room, who read everything at once: what they
     /// have seen is the order of their rooms.
     pub(crate) clients: Vec<Client>,
     /// How many are no observers.
-    guests: usize,
+    ordinary: usize,
     /// Who has the connection of each slot.
     pub(crate) slots: Vec<Option<usize>>,
     /// Connections that are gone.
@@ -50,34 +68,33 @@ pub(crate) struct World {
     /// of each client in it.
     pub(crate) told: [usize; ROOMS],
     pub(crate) heard: Vec<usize>,
-    /// Bytes that have gone in and come out.
-    pub(crate) received_bytes: u64,
-    pub(crate) written_bytes: u64,
+    /// What must add up.
+    pub(crate) ledger: Ledger,
 }
 
 impl World {
     pub(crate) fn new(seed: u64, clients: usize) -> Self {
         let mut random = Random::new(seed);
         let limits = limits(&mut random, clients);
-        limits.check().expect("coherent limits");
-        let before = held();
-        let server = Server::new(limits.clone());
-        let held = held().wrapping_sub(before);
+        let is_tiny = random.below(2) == 0;
+        let thresholds = if is_tiny { TINY } else { Thresholds::default() };
+        let limits = if is_tiny { tiny(&mut random, limits) } else { limits };
+        let mut driver =
+            Driver::chat(Setup { limits: limits.clone(), thresholds, ..Setup::default() });
+        driver.now = Now { mono_ms: 1, unix_ms: 1_700_000_000_000, utc_offset_s: 0 };
         let mut world = Self {
-            server,
-            held,
-            held_when_new: held,
+            held_when_new: driver.held,
+            driver,
             limits,
-            now: Now { mono_ms: 1, unix_ms: 1_700_000_000_000, utc_offset_s: 0 },
-            clients: guests(seed, clients),
-            guests: clients,
+            thresholds,
+            clients: ordinary(seed, clients),
+            ordinary: clients,
             told: [0; ROOMS],
             heard: vec![0; clients + ROOMS],
             slots: Vec::new(),
             ghosts: Vec::new(),
             is_draining: false,
-            received_bytes: 0,
-            written_bytes: 0,
+            ledger: Ledger::default(),
         };
         let observer = |room| Client::new(clients + room, Temper::Healthy, true, room);
         world.clients.extend((0..ROOMS).map(observer));
@@ -92,12 +109,18 @@ impl World {
         let mut random = Random::new(how);
         match kind {
             Kind::Connect => self.connect(who, &mut random),
-            Kind::Say => self.say(who, &mut random),
+            Kind::Say => {
+                let texts = 1 + random.below(3);
+                self.say(who, texts, &mut random);
+            }
+            Kind::SayMany => self.say_at_once(who, &mut random),
             Kind::Arrive => self.arrive(who, random.below(200)),
             Kind::Read => self.read(who, random.below(400)),
-            Kind::Turn => self.turn(),
-            Kind::Outputs => self.act_on_outputs(random.below(6)),
-            Kind::Typing if self.clients[who].is_second => {
+            Kind::Iterate => self.iterate(),
+            Kind::Outputs => {
+                self.act_on_outputs(random.below(6));
+            }
+            Kind::Typing if self.clients[who].is_v2 => {
                 self.frame(who, 0x81, br#"{"type":"typing"}"#, &mut random);
             }
             Kind::Typing => {}
@@ -111,9 +134,11 @@ impl World {
             // often.
             Kind::Reset if self.is_healthy(who) && random.below(4) > 0 => {}
             Kind::Reset => self.drop_connection(who),
-            Kind::Break if !self.is_healthy(who) => {
-                self.clients[who].connection.is_broken = true;
+            Kind::ResetMany => {
+                let last = (who + MANY_RESETS).min(self.ordinary);
+                (who..last).for_each(|who| self.drop_connection(who));
             }
+            Kind::Break if !self.is_healthy(who) => self.break_connection(who),
             Kind::Vanish if self.clients[who].temper == Temper::Vanishing => self.vanish(who),
             Kind::Misbehave => self.misbehave(who, &mut random),
             Kind::Flood => self.flood(who, &mut random),
@@ -130,11 +155,14 @@ impl World {
         loop {
             let is_quiet = self.clients.iter().all(|client| client.connection.sending.is_empty());
             (0..self.clients.len()).for_each(|who| self.arrive_all(who));
-            self.turn();
-            if is_quiet && !self.server.has_output() {
-                return self.check_settled();
+            self.iterate();
+            if is_quiet {
+                break;
             }
         }
+        // What is held is told.
+        self.pass(self.thresholds.news_ms);
+        self.check_settled();
     }
 
     /// Says goodbye to all, while some of them are still talking; five seconds later it may end.
@@ -143,29 +171,27 @@ impl World {
         self.is_draining = true;
         let members: Vec<usize> =
             (0..self.clients.len()).filter(|&who| self.clients[who].is_member()).collect();
-        let now = self.now;
-        self.serve(|server| server.drain(now));
-        self.turn();
+        self.watch(None, |driver| driver.serve(|server, now| server.drain(now)));
+        self.iterate();
         self.check_goodbye(&members);
         self.check_is_shut();
         self.pass(5_000);
-        let now = self.now;
-        assert!(self.serve(|server| server.is_drained(now)), "the drain has an end");
+        assert!(self.driver.server.is_drained(self.driver.now), "the drain has an end");
     }
 
     /// Somebody comes who finds the door shut.
     fn check_is_shut(&mut self) {
         self.drop_connection(0);
-        self.turn();
+        self.iterate();
         self.clients[0].temper = Temper::Healthy;
         self.connect(0, &mut Random::new(0));
         self.arrive_all(0);
-        self.turn();
+        self.iterate();
         let Client { name, connection, .. } = &self.clients[0];
         assert_eq!(connection.status, Some(503), "{name} comes too late");
     }
 
-    /// Everybody goes, and the house is as it was: somebody from each address finds the door open.
+    /// Everybody goes, and the server is as it was: somebody from each address finds the door open.
     pub(crate) fn leave_all(&mut self) {
         self.empty();
         if !self.is_draining {
@@ -176,7 +202,7 @@ impl World {
 
     fn empty(&mut self) {
         (0..self.clients.len()).for_each(|who| self.drop_connection(who));
-        self.turn();
+        self.iterate();
         self.check_empty();
     }
 
@@ -184,31 +210,14 @@ impl World {
         self.clients[who].temper = Temper::Healthy;
         self.connect(who, &mut Random::new(0));
         self.arrive_all(who);
-        self.turn();
+        self.iterate();
         let Client { name, connection, .. } = &self.clients[who];
         assert_eq!(connection.status, Some(101), "{name} comes in again");
     }
 
-    /// Has the server do something, and counts the memory that it takes or gives back.
-    pub(crate) fn serve<T>(&mut self, call: impl FnOnce(&mut Server) -> T) -> T {
-        let before = held();
-        let outcome = call(&mut self.server);
-        self.held = self.held.wrapping_add(held()).wrapping_sub(before);
-        outcome
-    }
-
-    pub(crate) fn rooms(&self) -> usize {
-        ROOMS
-    }
-
     /// Who has seen all that was said in a room.
     pub(crate) fn observer(&self, room: usize) -> &Client {
-        &self.clients[self.guests + room]
-    }
-
-    /// The same, to let it read.
-    pub(crate) fn observer_mut(&mut self, room: usize) -> &mut Client {
-        &mut self.clients[self.guests + room]
+        &self.clients[self.ordinary + room]
     }
 
     fn is_healthy(&self, who: usize) -> bool {
@@ -219,25 +228,26 @@ impl World {
         if self.clients[who].connection.peer.is_some() {
             return;
         }
-        // The lowest free slot, as a slab gives it out: slots are used again at once.
-        let free = self.slots.iter().position(Option::is_none);
-        let slot = free.unwrap_or(self.slots.len());
-        let (number, now) = (u32::try_from(slot).expect("few slots"), self.now);
         let last = u8::try_from(who % ADDRESSES).expect("few addresses");
         let ip = IpAddr::V4(Ipv4Addr::new(192, 0, 2, last));
-        // Observers always have a place.
-        let ip = (who < self.guests).then_some(ip);
-        let Some(peer) = self.serve(|server| server.accept(number, ip, now)) else { return };
-        if slot == self.slots.len() {
+        // Nobody is in an observer's way.
+        let ip = (who < self.ordinary).then_some(ip);
+        let peer = self.watch(None, |driver| driver.connect(ip));
+        self.collect_closed();
+        let Some(peer) = peer else { return };
+        if peer.slot() == self.slots.len() {
             self.slots.push(None);
         }
-        self.slots[slot] = Some(who);
+        self.slots[peer.slot()] = Some(who);
+        self.driver.set_capacity(peer, self.clients[who].socket_bytes);
+        let now_ms = self.driver.now.mono_ms;
+        self.ledger.forget(&self.clients[who].connection);
         let is_announced = self.limits.announce_up_to as usize > self.clients.len();
         let client = &mut self.clients[who];
         client.connect(random);
         let connection = &mut client.connection;
         connection.peer = Some(peer);
-        connection.since_ms = now.mono_ms;
+        connection.since_ms = now_ms;
         connection.is_announced = is_announced;
         if client.temper == Temper::Malicious && random.below(4) == 0 {
             let connection = &mut client.connection;
@@ -247,9 +257,17 @@ impl World {
         }
     }
 
-    fn say(&mut self, who: usize, random: &mut Random) {
+    fn say(&mut self, who: usize, texts: usize, random: &mut Random) {
         if self.clients[who].is_member() && self.clients[who].connection.vanished_ms.is_none() {
-            (0..=random.below(3)).for_each(|_| self.clients[who].say(random));
+            (0..texts).for_each(|_| self.clients[who].say(random));
+        }
+    }
+
+    /// All of it arrives in one segment, and in the middle of other people's.
+    fn say_at_once(&mut self, who: usize, random: &mut Random) {
+        for who in [who, random.below(self.ordinary)] {
+            self.say(who, MANY_TEXTS, random);
+            self.arrive_all(who);
         }
     }
 
@@ -272,7 +290,7 @@ impl World {
             let client = &self.clients[*who];
             client.temper == Temper::Malicious && client.is_member()
         };
-        let Some(who) = (who..self.guests).find(is_malicious) else { return };
+        let Some(who) = (who..self.ordinary).find(is_malicious) else { return };
         for _ in 0..RATE_GRACE_MS / FLOOD_PAUSE_MS + 2 {
             if self.clients[who].is_member() {
                 (0..30).for_each(|_| self.clients[who].say(random));
@@ -282,8 +300,16 @@ impl World {
         }
     }
 
+    fn break_connection(&mut self, who: usize) {
+        let connection = &mut self.clients[who].connection;
+        connection.is_broken = true;
+        if let Some(socket) = connection.peer.and_then(|peer| self.driver.socket_mut(peer)) {
+            socket.is_broken = true;
+        }
+    }
+
     fn vanish(&mut self, who: usize) {
-        let now = self.now;
+        let now = self.driver.now;
         let connection = &mut self.clients[who].connection;
         if connection.peer.is_some() {
             connection.vanished_ms.get_or_insert(now.mono_ms);
@@ -296,21 +322,24 @@ impl World {
         if self.ghosts.is_empty() {
             return;
         }
-        let (now, ghost) = (self.now, random.one_of(&self.ghosts));
+        let ghost = random.one_of(&self.ghosts);
         let mut ghostly = Client::new(usize::MAX, Temper::Healthy, false, 0);
         ghostly.say(random);
         let mut bytes: Vec<u8> = ghostly.connection.sending.into();
-        self.received_bytes += self.serve(|server| {
+        let taken = self.driver.serve(|server, now| {
             let taken = server.handle_input(ghost, &mut bytes, now);
             server.handle_writable(ghost);
+            server.handle_blocked(ghost);
+            server.handle_sent(ghost, 0);
             server.handle_eof(ghost, now);
             server.handle_closed(ghost, now);
             taken as u64
         });
+        self.driver.bytes_in += taken;
     }
 
     fn advance(&mut self, random: &mut Random) {
-        self.now.unix_ms += random.one_of(&WALL_JUMPS_MS);
+        self.driver.now.unix_ms += random.one_of(&WALL_JUMPS_MS);
         self.pass(random.one_of(&TIMES_MS));
     }
 }
@@ -349,8 +378,14 @@ fn limits(random: &mut Random, clients: usize) -> Limits {
     }
 }
 
+/// Limits that tiny thresholds go with: a queue of one or two events.
+fn tiny(random: &mut Random, limits: Limits) -> Limits {
+    let queue_bytes_max = limits.event_bytes_max() + random.one_of(&[0, 1024, 60 * 1024]);
+    Limits { queue_frames_max: random.one_of(&[4, 8]), queue_bytes_max, ..limits }
+}
+
 /// The clients of a seed but for the observers, before anything has happened to them.
-pub(crate) fn guests(seed: u64, count: usize) -> Vec<Client> {
+pub(crate) fn ordinary(seed: u64, count: usize) -> Vec<Client> {
     // Not the numbers that the limits are made of.
     let mut random = Random::new(seed.rotate_left(32) ^ 1);
     (0..count).map(|number| any_client(number, &mut random)).collect()
@@ -358,8 +393,8 @@ pub(crate) fn guests(seed: u64, count: usize) -> Vec<Client> {
 
 fn any_client(number: usize, random: &mut Random) -> Client {
     let temper = random.one_of(&TEMPERS);
-    let (is_second, room) = (random.below(2) == 0, random.below(ROOMS));
-    let mut client = Client::new(number, temper, is_second, room);
+    let (is_v2, room) = (random.below(2) == 0, random.below(ROOMS));
+    let mut client = Client::new(number, temper, is_v2, room);
     if matches!(temper, Temper::Slow | Temper::Stalled) || random.below(4) == 0 {
         client.socket_bytes = 200 + random.below(2_000);
     }

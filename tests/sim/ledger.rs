@@ -1,0 +1,134 @@
+//! What must add up: how many frames members were to be told, and what became of them.
+
+use super::connection::Connection;
+use super::world::{ROOMS, World};
+
+/// What the server has counted, before something happens.
+pub(crate) struct Snapshot {
+    pub(crate) joined: u64,
+    pub(crate) exited: u64,
+    pub(crate) messages: u64,
+    pub(crate) rejected: u64,
+    /// By room.
+    pub(crate) members: [usize; ROOMS],
+}
+
+/// What has happened in a run that is worth to be reached.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reached {
+    /// Handshakes and messages that had to wait at a gate.
+    pub(crate) parked_joins: u64,
+    pub(crate) parked_texts: u64,
+    /// Input that had to wait until its sender's own answers were written.
+    pub(crate) deferred: u64,
+    /// Members of a crowd who were not told at once how many they are.
+    pub(crate) held: u64,
+    /// Writes that ended in the middle of a replay, though the socket took everything.
+    pub(crate) replays_in_pieces: u64,
+    /// Readers that got their Close after the rest of a frame which was half written.
+    pub(crate) closed_in_a_frame: u64,
+    /// Members that left while a socket that took nothing kept them from reading their log.
+    pub(crate) left_behind: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct Ledger {
+    /// Chat messages said in each room.
+    pub(crate) said: [usize; ROOMS],
+    /// Frames that count which members were to be told: at least and at most. How often the
+    /// number of members is told depends on the passes, which the model does not know.
+    expected: (u64, u64),
+    /// Frames written to connections that are forgotten, and how many of their streams end in the
+    /// middle of a frame.
+    forgotten: (u64, u64),
+    /// When somebody has joined or left each room, and when it had a crowd.
+    pub(crate) changed_ms: [u64; ROOMS],
+    pub(crate) crowd_ms: [u64; ROOMS],
+    pub(crate) reached: Reached,
+}
+
+impl Ledger {
+    /// A client begins a new connection.
+    pub(crate) fn forget(&mut self, connection: &Connection) {
+        self.forgotten.0 += connection.counted();
+        self.forgotten.1 += u64::from(connection.written.is_cut());
+    }
+}
+
+impl World {
+    /// Notes what came of something that has happened to a client, or to many.
+    pub(crate) fn note(&mut self, who: Option<usize>, before: &Snapshot) {
+        let after = self.snapshot();
+        let (messages, rejected) =
+            (after.messages - before.messages, after.rejected - before.rejected);
+        let joined = after.joined - before.joined;
+        let ledger = &mut self.ledger;
+        ledger.expected.0 += rejected;
+        ledger.expected.1 += rejected;
+        if messages + joined > 0 {
+            let who = who.expect("whoever speaks or joins has sent something");
+            let room = self.clients[who].room;
+            if joined > 0 {
+                self.note_joined(who);
+            }
+            let ledger = &mut self.ledger;
+            // A newcomer cannot have said anything yet.
+            assert!(messages == 0 || joined == 0, "one at a time");
+            ledger.said[room] += usize::try_from(messages).expect("few");
+            ledger.expected.0 += messages * before.members[room] as u64;
+            ledger.expected.1 += messages * before.members[room] as u64;
+        }
+        if let Some(who) = who.filter(|_| after.exited > before.exited) {
+            let peer = self.clients[who].connection.peer;
+            let socket = peer.and_then(|peer| self.driver.socket(peer));
+            let is_blocked = socket.is_some_and(|socket| socket.is_blocked);
+            self.ledger.reached.left_behind += u64::from(is_blocked);
+        }
+        for room in Self::rooms() {
+            let is_here = who.is_some_and(|who| self.clients[who].room == room);
+            let most = before.members[room] as u64 + if is_here { joined } else { 0 };
+            let exited = most - after.members[room] as u64;
+            let changes = exited + if is_here { joined } else { 0 };
+            // Each change is told, and the number of members after it.
+            let ledger = &mut self.ledger;
+            ledger.expected.1 += 2 * changes * most;
+            let now_ms = self.driver.now.mono_ms;
+            if changes > 0 {
+                ledger.changed_ms[room] = now_ms;
+            }
+            if usize::try_from(most).is_ok_and(|most| most >= self.thresholds.crowd) {
+                ledger.crowd_ms[room] = now_ms;
+            }
+        }
+    }
+
+    /// Notes where in the room's order the replay of a newcomer must begin: with the oldest
+    /// message that is kept, or where it has asked to go on, if that is kept.
+    fn note_joined(&mut self, who: usize) {
+        let joined_at = self.ledger.said[self.clients[who].room];
+        let oldest = joined_at.saturating_sub(self.limits.history_frames_max as usize);
+        let connection = &mut self.clients[who].connection;
+        let start = connection.since().unwrap_or(0).clamp(oldest, joined_at);
+        connection.order = Some((start, joined_at));
+    }
+
+    /// Every frame that members were to be told is written, dropped, or waits.
+    pub(crate) fn check_frames(&self) {
+        let (mut counted, mut cut) = self.ledger.forgotten;
+        for client in &self.clients {
+            counted += client.connection.counted();
+            cut += u64::from(client.connection.written.is_cut());
+        }
+        let outbound = &self.driver.server.peers().outbound;
+        let frames = outbound.frames();
+        let is_counted = (counted..=counted + cut).contains(&frames.sent);
+        assert!(is_counted, "{} frames are sent, {counted} are whole, {cut} are cut", frames.sent);
+        let waiting = outbound.depth().sum.frames;
+        let told = frames.sent + frames.too_slow + frames.gone + waiting;
+        let (least, most) = self.ledger.expected;
+        assert!(
+            (least..=most).contains(&told),
+            "{told} of {least} to {most}: {frames:?}, {waiting}"
+        );
+    }
+}
