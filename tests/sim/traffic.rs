@@ -51,6 +51,7 @@ impl World {
         let others = self.driver.sockets().filter(waits).count() - 1;
         let mut wait = before.unwrap_or(Wait { in_vain: 0, others });
         wait.in_vain += usize::from(is_woken);
+        wait.others = wait.others.max(others);
         connection.wait = Some(wait);
         let outbound = &self.driver.server.peers().outbound;
         let reached = &mut self.ledger.reached;
