@@ -1,4 +1,4 @@
-"""Guests of a Hallway at HOST:PORT, for the scripts beside this file: websockets' own client."""
+"""Clients of a Hallway at HOST:PORT, for the scripts beside this file, by the package websockets."""
 
 import asyncio
 import contextlib

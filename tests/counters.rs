@@ -1,5 +1,5 @@
-//! What is counted, and that it adds up: every end of a connection, every refusal and every
-//! error has its own number, and each frame that somebody was to be told is accounted for.
+//! What is counted, and that it adds up: every end of a connection, every refusal and every error
+//! has its own number, and each frame for a reader is sent, dropped or still waiting.
 
 use hallway::chat;
 use hallway::conn::{Counters, Ending};

@@ -1,5 +1,5 @@
-//! The connections and the reactor in somebody else's program: an application of its own, stopped by
-//! a handle, and no signal is taken that nobody gave it.
+//! The connections and the reactor in another program: with an application of its own, stopped by a
+//! handle, and without taking over signals unless asked to.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What a crowd is told holds nobody else back, nor the other way round: who is written to when.
+//! Who is written to when: a broadcast to a crowd does not delay others, nor they the crowd.
 
 use hallway::conn::{Ending, Output};
 use hallway::limits::Limits;

@@ -1,5 +1,5 @@
-//! What has hurt other servers and has no better place: SECURITY.md has a row for each class, and
-//! names the test that fails where the defence is missing.
+//! Attacks that have harmed other servers and are tested in no other file. SECURITY.md has a row for
+//! each class, and names the test that fails without the defence.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What somebody who says nothing costs, and that all memory comes back.
+//! What a member that sends nothing costs, and that all memory is given back.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Who has left and is still to be told what was said before: how much is kept for it.
+//! Members who have left and have not read all that was said before: how much is kept for them.
 
 use hallway::conn::Ending;
 use hallway::limits::Limits;

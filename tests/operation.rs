@@ -1,6 +1,5 @@
-//! What an operator does with the program: checks its options, lets it listen on a path, passes
-//! it sockets, listens as its supervisor, reads its log, starts it as
-//! root.
+//! What an operator does with the program: checks its options, lets it listen on a path, passes it
+//! sockets, supervises it, reads its log, starts it as root.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! Records that somebody else has ordered: a journal that is read, another server. Their ids rise and
-//! have gaps; all that members are told and may come back with goes by them.
+//! Records that come from elsewhere, already in an order: from a journal, from another server. Their
+//! ids rise and may have gaps; members are told these ids and resume by them.
 
 #[path = "protocol/people.rs"]
 mod people;

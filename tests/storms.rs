@@ -1,5 +1,4 @@
-//! Storms of connections and floods of messages on real sockets, and what others notice of them:
-//! nothing.
+//! Storms of connections and floods of messages, on real sockets; others must notice nothing.
 
 mod common;
 

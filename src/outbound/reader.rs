@@ -103,12 +103,13 @@ impl Reader {
         lag
     }
 
-    /// Whether more waits for it than it may lag, or was said since it left, all of which its
-    /// channel keeps. Only a socket that takes nothing makes it so.
+    /// Whether more waits for it than it may lag; or, where it has left, more was said since, all
+    /// of which its channel keeps for it. Only a socket that takes nothing makes it so.
     pub(super) fn is_too_slow(&self, channel: &Channel, queue: Counted) -> bool {
         let left_at = self.extra.as_ref().filter(|_| self.is_leaving()).map(|extra| extra.left_at);
         let kept = || match left_at {
-            Some(left_at) => channel.log.counted().since(left_at),
+            Some(left_at) if self.needs_channel(channel) => channel.log.counted().since(left_at),
+            Some(_) => Counted::default(),
             None => self.lag(channel),
         };
         self.is_blocked && kept().exceeds(queue)

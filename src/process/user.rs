@@ -1,9 +1,7 @@
 //! Who the process is: root binds, and then becomes somebody who may do nothing else.
 
-use std::fmt;
-use std::fs;
-use std::io;
 use std::str::FromStr;
+use std::{fmt, fs, io};
 
 use rustix::process::{Gid, Uid, getegid, geteuid};
 use rustix::thread::{
@@ -31,7 +29,7 @@ pub struct Identity {
 }
 
 /// Gives up what the process needs no more once it listens: root's rights for those of `user`, who
-/// is first given the files of the server's with `give_files`.
+/// is given the files of the sockets before, by `give_files`.
 ///
 /// # Errors
 /// Who cannot be looked up or become; a sentence with what to do.

@@ -6,7 +6,7 @@
 //! message, limits nothing, times nothing out, and says neither who comes nor who goes. Whoever sends
 //! a fragmented message, a frame without a mask or a request that is no upgrade is dropped.
 //!
-//! One thread, one edge-triggered epoll instance, one read buffer. A turn:
+//! One thread, one edge-triggered epoll instance, one read buffer. An iteration:
 //!
 //! 1. one `epoll_wait`;
 //! 2. one `recv` for each connection that has sent something, whose data frames are unmasked onto the

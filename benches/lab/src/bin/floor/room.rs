@@ -1,4 +1,4 @@
-//! A room: its members, and one buffer with the frames of the turn and those that it remembers.
+//! A room: its members, and one buffer with the frames of the iteration and those that it remembers.
 
 use std::collections::VecDeque;
 
