@@ -37,7 +37,7 @@ impl World {
         let counters = server.counters();
         assert_eq!(counters.received_bytes, *bytes_in, "bytes in are counted");
         assert_eq!(counters.sent_bytes, *bytes_out, "bytes out are counted");
-        let most = self.held_most();
+        let most = self.held_most() + ROOMS * 2 * self.channel_bytes();
         assert!(*held <= most, "{held} bytes are held, the limits allow {most}");
     }
 
@@ -60,6 +60,7 @@ impl World {
         }
         Self::rooms().for_each(|room| self.check_members(room));
         self.check_frames();
+        self.check_idle();
     }
 
     /// While passes are under way: what is said to a room waits at its gate, so nobody who keeps
@@ -155,14 +156,24 @@ impl World {
         assert!(held <= most, "{held} bytes are left, {most} may be");
     }
 
-    /// Bytes of heap that the limits allow, by those who are there.
+    /// A room whose members have read all that it has said owns no memory for that.
+    fn check_idle(&self) {
+        let is_idle = |room| {
+            let now_ms = self.driver.now.mono_ms;
+            now_ms - self.ledger.changed_ms[room] >= self.thresholds.news_ms
+        };
+        let is_read = !self.driver.sockets().any(|socket| socket.is_blocked);
+        if is_read && Self::rooms().all(is_idle) {
+            let (held, most) = (self.driver.held, self.held_most());
+            assert!(held <= most, "{held} bytes are held when all is read, {most} may be");
+        }
+    }
+
+    /// Bytes of heap that the limits allow by those who are there, but for what their rooms say.
     fn held_most(&self) -> usize {
         let here = self.clients.iter().filter(|client| client.connection.peer.is_some());
         let connections: usize = here.map(|client| self.connection_bytes(client)).sum();
-        // A channel owns no memory where everybody has read all that it said.
-        let is_idle = here_is_idle;
-        let channels = ROOMS * 2 * self.channel_bytes();
-        self.held_when_new + KEPT_BYTES + self.histories_bytes() + channels + connections
+        self.held_when_new + KEPT_BYTES + self.histories_bytes() + connections
     }
 
     /// Bytes of heap of what a room is told in one version.
