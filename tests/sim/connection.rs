@@ -43,7 +43,7 @@ pub(crate) enum Resumed {
 pub(crate) struct Wait {
     /// How often it was woken, and nothing was taken.
     pub(crate) in_vain: usize,
-    /// How many others waited when it began to.
+    /// How many others waited with it, at most.
     pub(crate) others: usize,
 }
 

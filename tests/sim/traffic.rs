@@ -51,6 +51,7 @@ impl World {
         let others = self.driver.sockets().filter(waits).count() - 1;
         let mut wait = before.unwrap_or(Wait { in_vain: 0, others });
         wait.in_vain += usize::from(is_woken);
+        wait.others = wait.others.max(others);
         connection.wait = Some(wait);
         let outbound = &self.driver.server.peers().outbound;
         let reached = &mut self.ledger.reached;
@@ -261,13 +262,13 @@ impl World {
     pub(crate) fn collect_closed(&mut self) {
         for socket in std::mem::take(&mut self.driver.closed) {
             let who = self.find(socket.id);
-            let client = &mut self.clients[who];
+            let (client, is_blocked) = (&mut self.clients[who], socket.is_blocked);
             // What is in the socket's buffer still arrives.
             if client.reads() {
                 client.connection.read(&Vec::from(socket.received));
             }
             self.slots[socket.id.slot()] = None;
-            self.check_reason(who);
+            self.check_reason(who, is_blocked);
             self.ghosts.push(socket.id);
             let connection = &mut self.clients[who].connection;
             connection.peer = None;

@@ -36,7 +36,7 @@ const WALL_JUMPS_MS: [i64; 4] = [0, -3_600_000, 31_536_000_000, -4_000_000_000_0
 const MANY_TEXTS: usize = 40;
 
 /// How many lose their connection at once.
-const MANY_RESETS: usize = 12;
+const MANY_RESETS: usize = 40;
 
 /// Every threshold so small that a few clients cross it.
 const TINY: Thresholds = Thresholds {
