@@ -130,6 +130,13 @@ impl Blocks {
         None
     }
 
+    /// Panics where it holds more than it may. Work: everything; for tests.
+    pub(super) fn check_invariants(&self, bytes: usize) {
+        let lens = || self.0.iter().map(|block| block.bytes.len());
+        let but_one = lens().sum::<usize>() - lens().max().unwrap_or_default();
+        assert!(but_one < 4 * bytes, "no more is kept than is enough");
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
