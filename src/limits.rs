@@ -171,7 +171,7 @@ pub const ANNOUNCE_UP_TO: RangeInclusive<u64> = 0..=1_000_000;
 
 /// Frames that one event can add to what waits for a reader: who came, who left, how many there
 /// are now, and a message.
-const EVENT_FRAMES_MAX: u32 = 4;
+pub const EVENT_FRAMES_MAX: u32 = 4;
 
 /// Bytes of a frame for all but a message's text: its header, keys and a name, whose characters
 /// take four bytes at most, escaped or not.
