@@ -222,7 +222,8 @@ fn check_reached(runs: &[Outcome]) {
     for code in REJECTION_CODES {
         expect(code.to_owned(), &|run| run.chat.rejected.of(code));
     }
-    let events: [(&str, fn(&Outcome) -> u64); 14] = [
+    type Times = fn(&Outcome) -> u64;
+    let events: [(&str, Times); 14] = [
         ("a server that is full", |run| run.chat.full),
         ("pings", |run| run.counters.pinged),
         ("typing", |run| run.chat.typing),

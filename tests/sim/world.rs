@@ -171,7 +171,7 @@ impl World {
         self.is_draining = true;
         let members: Vec<usize> =
             (0..self.clients.len()).filter(|&who| self.clients[who].is_member()).collect();
-        self.watch(None, |driver| driver.serve(|server, now| server.drain(now)));
+        self.watch(None, |driver| driver.serve(hallway::conn::Connections::drain));
         self.iterate();
         self.check_goodbye(&members);
         self.check_is_shut();
