@@ -33,12 +33,10 @@ pub const USERNAME_CHARS_MAX: usize = 64;
 /// Characters of a room's name after stripping. Excess: cut off.
 pub const ROOM_CHARS_MAX: usize = 64;
 
-/// Bytes of the `ref` that a client gives a message: a UUID and more. Excess: an error
-/// to the sender.
+/// Bytes of the `ref` of a message: a UUID and more. Excess: an error to the sender.
 pub const REFERENCE_BYTES_MAX: usize = 64;
 
-/// The least time between two notices that the same member is writing, in milliseconds.
-/// Excess: not passed on.
+/// The least time between two notices that a member is writing, in milliseconds. Excess: dropped.
 pub const TYPING_MS_MIN: u64 = 1_000;
 
 /// The least time between two looks at every queue for `/metrics`, in milliseconds. Excess: the

@@ -1,5 +1,7 @@
 //! What the server says: one meaning, written once per version.
 
+use std::io::Write as _;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
@@ -138,11 +140,11 @@ fn put_count(count: usize, out: &mut Vec<u8>) {
 fn put_text(text: &Text<'_>, version: Version, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"type":"chatMessage","payload":{"#);
     if version == Version::V2 {
-        out.extend_from_slice(br#""id":""#);
-        put(&text.id, out);
-        out.extend_from_slice(br#"","time":""#);
-        out.extend_from_slice(rfc3339(text.unix_ms).as_bytes());
-        out.extend_from_slice(br#"","#);
+        // A wall clock beyond chrono's years reads as the start of 1970.
+        let time = DateTime::<Utc>::from_timestamp_millis(text.unix_ms).unwrap_or_default();
+        let time = time.to_rfc3339_opts(SecondsFormat::Millis, true);
+        // Writing to a Vec cannot fail.
+        let _ = write!(out, r#""id":"{}","time":"{time}","#, text.id);
     }
     out.extend_from_slice(br#""username":"#);
     put_string(text.username, out);
@@ -174,12 +176,6 @@ fn put(value: &impl Serialize, out: &mut Vec<u8>) {
     // Strings and integers always serialize, and a Vec takes every byte.
     let written = serde_json::to_writer(out, value);
     debug_assert!(written.is_ok());
-}
-
-/// UTC with milliseconds; a wall clock beyond chrono's years reads as the start of 1970.
-fn rfc3339(unix_ms: i64) -> String {
-    let time = DateTime::<Utc>::from_timestamp_millis(unix_ms).unwrap_or_default();
-    time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 #[cfg(test)]

@@ -100,10 +100,8 @@ impl<'h> Request<'h> {
 /// TLS hello.
 pub fn head_len(bytes: &[u8], from: usize) -> Result<Option<usize>, Response> {
     if bytes.first().is_some_and(|first| !first.is_ascii_alphabetic()) {
-        return Err(Response::text(
-            400,
-            "not an HTTP request; this port speaks plain HTTP and WebSocket",
-        ));
+        let sentence = "not an HTTP request; this port speaks plain HTTP and WebSocket";
+        return Err(Response::text(400, sentence));
     }
     match end_of_head(bytes, from) {
         Some(len) if len <= REQUEST_BYTES_MAX => Ok(Some(len)),

@@ -6,9 +6,6 @@ use std::fmt::Write as _;
 /// Every status of a refusal.
 pub const REFUSAL_STATUSES: [u16; 10] = [400, 403, 404, 405, 408, 426, 429, 431, 503, 505];
 
-/// The media type of a sentence for people.
-const TEXT: &str = "text/plain; charset=utf-8";
-
 /// A response. It ends the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
@@ -31,7 +28,8 @@ impl Response {
 
     /// A sentence for whoever reads the response, as every refusal is: what, why, what to do.
     pub fn text(status: u16, sentence: impl Into<String>) -> Self {
-        Self::new(status, TEXT, (sentence.into() + "\n").into_bytes())
+        let line = sentence.into() + "\n";
+        Self::new(status, "text/plain; charset=utf-8", line.into_bytes())
     }
 
     /// A 304: what the client has is still right (RFC 9110, section 15.4.5).
