@@ -1,7 +1,7 @@
 //! The application: rooms in which people talk, for the connections of [`crate::conn`].
 //!
-//! A request goes by the one table of routes ([`routes`]); who may join is decided in one place
-//! ([`admission`]); what a member sends is done in [`commands`].
+//! A request goes by the one table of routes (`routes.rs`); who may join is decided in one place
+//! (`admission.rs`); what a member sends is done in `commands.rs`.
 
 mod admission;
 mod check;

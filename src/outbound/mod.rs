@@ -2,7 +2,7 @@
 //!
 //! What everybody who speaks one encoding in one room is sent is appended once, to the log of a
 //! *channel*. A *reader* is the send side of one connection: its cursor in that log, and an
-//! [`Extra`](reader::Extra) while it has something of its own. Writing to a reader is one `writev`
+//! `Extra` while it has something of its own. Writing to a reader is one `writev`
 //! from its cursor to the end of the log. So a delivery pushes and pops nothing, a thousand
 //! stalled readers hold one log among them, and an idle reader costs its cursor.
 //!
@@ -343,7 +343,7 @@ impl Outbound {
     }
 
     /// Asks for a pass of a channel, though nothing has been appended yet: its owner does that
-    /// when it begins ([`Next::PassBegins`]).
+    /// when it begins ([`Owner::PassBegins`]).
     pub fn owe(&mut self, key: ChannelKey) {
         self.offer(key, false);
     }

@@ -35,7 +35,7 @@ pub enum Event<'i> {
 /// The inbound half of the frame layer of one peer.
 ///
 /// Invariant: it owns memory only while part of a frame or of a fragmented message is held, and
-/// no more than twice what has arrived and [`FORESEEN_BYTES_MIN`], whatever a header has declared.
+/// no more than twice what has arrived and `FORESEEN_BYTES_MIN`, whatever a header has declared.
 /// Between messages it is one null pointer.
 ///
 /// After an error it must not be used any more: the connection has failed (section 7.1.7).
