@@ -44,6 +44,8 @@ pub(crate) struct Ledger {
     /// When somebody has joined or left each room, and when it had a crowd.
     pub(crate) changed_ms: [u64; ROOMS],
     pub(crate) crowd_ms: [u64; ROOMS],
+    /// How many have left each room in the present iteration.
+    pub(crate) exits: [usize; ROOMS],
     pub(crate) reached: Reached,
 }
 
@@ -92,6 +94,7 @@ impl World {
             // Each change is told, and the number of members after it.
             let ledger = &mut self.ledger;
             ledger.expected.1 += 2 * changes * most;
+            ledger.exits[room] += usize::try_from(exited).expect("few");
             let now_ms = self.driver.now.mono_ms;
             if changes > 0 {
                 ledger.changed_ms[room] = now_ms;

@@ -59,6 +59,7 @@ impl World {
             }
         }
         Self::rooms().for_each(|room| self.check_members(room));
+        self.ledger.exits = [0; ROOMS];
         self.check_frames();
         self.check_idle();
     }
@@ -73,12 +74,13 @@ impl World {
         assert!(is_blocked || frames <= most, "{} is told {frames} frames at once", client.name);
     }
 
-    /// Whoever waits at a gate gets its chance before others get another one.
+    /// Whoever waits at a gate gets its chance before others get another one. Those who have left
+    /// are told of first.
     pub(crate) fn check_wait(&self, who: usize) {
-        let Client { name, connection, .. } = &self.clients[who];
+        let Client { name, connection, room, .. } = &self.clients[who];
         if let Some(Wait { in_vain, others }) = connection.wait {
             // A room has a gate for each version.
-            let most = 2 * (others + 2);
+            let most = 2 * (others + 2) + self.ledger.exits[*room];
             assert!(in_vain <= most, "{name} was woken in vain {in_vain} times, for {others}");
         }
     }
