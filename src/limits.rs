@@ -45,11 +45,6 @@ pub const TYPING_MS_MIN: u64 = 1_000;
 /// numbers of the last look.
 pub const METRICS_MS_MIN: u64 = 1_000;
 
-/// How long an iteration of the loop may take to count into each bucket of `/metrics`, in microseconds:
-/// from one message on a fast machine to what people notice on a slow one.
-pub const ITERATION_US_BUCKETS: [u64; 12] =
-    [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 250_000, 1_000_000];
-
 /// Bytes of a log line, without its time and level; what it quotes of a peer can be a whole
 /// request head. Excess: cut off, and three dots in its place.
 pub const LOG_LINE_BYTES_MAX: usize = 1024;
@@ -71,16 +66,8 @@ pub const RATE_PAUSE_MS: u64 = 1_000;
 /// Seconds that a 503 asks the client to wait (RFC 9110, section 10.2.3).
 pub const RETRY_AFTER_SECONDS: u32 = 5;
 
-/// A keepalive deadline is rounded up to the next multiple of the ping interval divided by this,
-/// so that thousands of idle peers wake the loop at most so often an interval.
-pub const KEEPALIVE_SLICES: u64 = 64;
-
 /// The one read buffer of the loop, in bytes: what a peer can hand in with one `read`.
 pub const READ_BUFFER_BYTES: usize = 64 * 1024;
-
-/// Bytes that the length of a cut frame gets ahead of its payload, less than what holding the
-/// frame costs anyway. Excess: memory grows as bytes come in, to twice as many at most.
-pub const FORESEEN_BYTES_MIN: usize = 64;
 
 /// `read` calls for one peer and iteration. Excess: the rest waits for the next iteration.
 pub const READS_PER_PEER_AND_ITERATION: usize = 4;
@@ -92,30 +79,16 @@ pub const ACCEPTS_PER_ITERATION: usize = 256;
 /// more of them than are used costs every write.
 pub const WRITE_SLICES_MAX: usize = 16;
 
-/// The mode of a Unix socket's file: its owner and its group may connect, and nobody else.
-pub const SOCKET_MODE: u32 = 0o660;
-
 /// Descriptors that are not peers: three standard streams, the poll, the signals' two, the
-/// listeners, the supervisor's, and a few to spare for the connections that are told that the server is full.
+/// supervisor's, and a few to spare.
 pub const DESCRIPTORS_RESERVED: u64 = 16;
 
 /// Connections beyond `peers_max` that are still given a request's time, so that they get a
 /// proper 503 instead of a reset.
 pub const REFUSALS_MAX: u32 = 8;
 
-/// Frames that one event can add to what waits for a reader: a join, a leave, a count and a
-/// message.
-pub const EVENT_FRAMES_MAX: u32 = 4;
-
 /// Bytes of an error's text to its sender; what it quotes of a peer's bytes is cut here.
 pub const ERROR_BYTES_MAX: usize = 200;
-
-/// The longest JSON that one byte of text can turn into: `\u0000`.
-pub const JSON_BYTES_PER_TEXT_BYTE: u32 = 6;
-
-/// Bytes of the longest envelope around a message: keys, braces and a name that is all escapes
-/// (characters of four bytes are not escaped), and the frame header.
-pub const ENVELOPE_BYTES_MAX: u32 = 512;
 
 /// What an operator may set. The defaults are those of the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,14 +169,25 @@ pub const ROOMS: RangeInclusive<u64> = 1..=1_000_000;
 /// `--announce-up-to`
 pub const ANNOUNCE_UP_TO: RangeInclusive<u64> = 0..=1_000_000;
 
+/// Frames that one event can add to what waits for a reader: who came, who left, how many there
+/// are now, and a message.
+pub const EVENT_FRAMES_MAX: u32 = 4;
+
+/// Bytes of a frame for all but a message's text: its header, keys and a name, whose characters
+/// take four bytes at most, escaped or not.
+const ENVELOPE_BYTES_MAX: u32 = 512;
+
+/// The longest JSON that one byte of text can become: `\u0000`.
+const JSON_BYTES_PER_TEXT_BYTE: u32 = 6;
+
 impl Limits {
-    /// Bytes of the longest frame that one chat message can become. It grows with
-    /// `text_bytes_max` only.
+    /// Bytes of the longest frame in which a message is sent to a room. What its sender gets can
+    /// be longer, by the `ref`.
     pub const fn frame_bytes_max(&self) -> u32 {
         self.text_bytes_max * JSON_BYTES_PER_TEXT_BYTE + ENVELOPE_BYTES_MAX
     }
 
-    /// Bytes that one event can add to what waits for a reader: a message, and who came or left.
+    /// Bytes that one event can add to what waits for a reader.
     pub const fn event_bytes_max(&self) -> u32 {
         self.frame_bytes_max() + EVENT_FRAMES_MAX * ENVELOPE_BYTES_MAX
     }
@@ -218,43 +202,43 @@ impl Limits {
     /// # Errors
     /// The sentence names the two options that contradict each other.
     pub fn check(&self) -> Result<(), String> {
-        if self.text_bytes_max > self.message_bytes_max {
+        let Self { text_bytes_max: text, message_bytes_max: message, .. } = *self;
+        let Self { queue_bytes_max: queue, history_frames_max: history, .. } = *self;
+        let event = self.event_bytes_max();
+        if text > message {
             return Err(format!(
-                "--text-bytes {} is more than --message-bytes {}: no message could carry such a text; \
-                 raise --message-bytes or lower --text-bytes",
-                self.text_bytes_max, self.message_bytes_max
+                "--text-bytes {text} is more than --message-bytes {message}: no message could \
+                 carry such a text; raise --message-bytes or lower --text-bytes"
             ));
         }
-        if self.queue_bytes_max < self.event_bytes_max() {
+        if queue < event {
             return Err(format!(
-                "--queue-bytes {} cannot hold one message of --text-bytes {} ({} bytes where every \
-                 character is escaped); raise --queue-bytes or lower --text-bytes",
-                self.queue_bytes_max,
-                self.text_bytes_max,
-                self.event_bytes_max()
+                "--queue-bytes {queue} is less than the {event} bytes that a message of \
+                 --text-bytes {text} can add to a queue, where every character is escaped; \
+                 raise --queue-bytes or lower --text-bytes"
             ));
         }
-        if u64::from(self.history_frames_max) * u64::from(self.frame_bytes_max()) > u32::MAX.into()
-        {
+        if u64::from(history) * u64::from(text) > u32::MAX.into() {
             return Err(format!(
-                "--history {} of messages of --text-bytes {} can exceed 4 GiB; lower one of them",
-                self.history_frames_max, self.text_bytes_max
+                "--history {history} of messages of --text-bytes {text} can take more than 4 GiB \
+                 in each room; lower one of them"
             ));
         }
         Ok(())
     }
 }
 
-const _: () = assert!(DRAIN_MS_MAX < 5_000, "the command line promises five seconds");
-const _: () = assert!(CLOSE_MS_MAX < DRAIN_MS_MAX, "a drain waits for each Close");
-const _: () =
+const _: () = {
+    assert!(DRAIN_MS_MAX < 5_000, "the command line promises five seconds");
+    assert!(CLOSE_MS_MAX < DRAIN_MS_MAX, "a drain waits for each Close");
     assert!(PENDING_MS_MIN < REQUEST_MS_MAX, "who is evicted has its deadline yet to come");
-const _: () = assert!(REQUEST_BYTES_MAX <= READ_BUFFER_BYTES, "a head fits in one read");
-const _: () = assert!(WRITE_SLICES_MAX <= 1024, "IOV_MAX on Linux");
-const _: () = assert!(*QUEUE_FRAMES.start() >= 2 * EVENT_FRAMES_MAX as u64, "an event fits");
-const _: () = assert!(ERROR_BYTES_MAX * 6 < 4096, "an error fits in the smallest queue");
-const _: () = assert!(USERNAME_CHARS_MAX * 4 < ENVELOPE_BYTES_MAX as usize, "a name fits");
-const _: () = assert!(*TEXT_BYTES.end() * 6 < u32::MAX as u64, "frame_bytes_max fits in u32");
+    assert!(REQUEST_BYTES_MAX <= READ_BUFFER_BYTES, "a head fits in one read");
+    assert!(WRITE_SLICES_MAX <= 1024, "IOV_MAX on Linux");
+    assert!(*QUEUE_FRAMES.start() >= 2 * EVENT_FRAMES_MAX as u64, "an event fits");
+    assert!(ERROR_BYTES_MAX * 6 < 4096, "an error fits in the smallest queue");
+    assert!(USERNAME_CHARS_MAX * 4 < ENVELOPE_BYTES_MAX as usize, "a name fits");
+    assert!(*TEXT_BYTES.end() * 6 < u32::MAX as u64, "frame_bytes_max fits in u32");
+};
 
 #[cfg(test)]
 mod tests {
@@ -271,6 +255,14 @@ mod tests {
         let said = text.check().unwrap_err();
         assert!(
             said.contains("--text-bytes 20000") && said.contains("--message-bytes 16384"),
+            "{said}"
+        );
+
+        let history =
+            Limits { history_frames_max: 1_000_000, text_bytes_max: 10_000, ..Limits::default() };
+        let said = history.check().unwrap_err();
+        assert!(
+            said.contains("--history 1000000") && said.contains("--text-bytes 10000"),
             "{said}"
         );
 

@@ -42,7 +42,7 @@ impl std::fmt::Display for PeerId {
 /// Memory comes in blocks. So no value is moved when another peer comes, and no memory is taken
 /// for peers that may never come, as by a `Vec` that doubles.
 #[derive(Debug)]
-pub struct PeerMap<T> {
+pub(crate) struct PeerMap<T> {
     blocks: Vec<Block<T>>,
     len: usize,
 }
@@ -58,37 +58,32 @@ impl<T> Default for PeerMap<T> {
 
 impl<T> PeerMap<T> {
     /// Puts `value` in the peer's slot. What an earlier peer has left there is dropped.
-    pub fn insert(&mut self, id: PeerId, value: T) {
+    pub(crate) fn insert(&mut self, id: PeerId, value: T) {
         let (block, slot) = split(id);
         if block >= self.blocks.len() {
             self.blocks.resize_with(block + 1, || (0..BLOCK_SLOTS).map(|_| None).collect());
         }
-        if self.blocks[block][slot].replace((id.generation, value)).is_none() {
-            self.len += 1;
-        }
+        let before = self.blocks[block][slot].replace((id.generation, value));
+        self.len += usize::from(before.is_none());
     }
 
     /// The value of this very peer.
-    pub fn get(&self, id: PeerId) -> Option<&T> {
+    pub(crate) fn get(&self, id: PeerId) -> Option<&T> {
         let (block, slot) = split(id);
-        match self.blocks.get(block)?.get(slot) {
-            Some(Some((generation, value))) if *generation == id.generation => Some(value),
-            _ => None,
-        }
+        let (generation, value) = self.blocks.get(block)?.get(slot)?.as_ref()?;
+        (*generation == id.generation).then_some(value)
     }
 
     /// The value of this very peer, to change.
-    pub fn get_mut(&mut self, id: PeerId) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, id: PeerId) -> Option<&mut T> {
         let (block, slot) = split(id);
-        match self.blocks.get_mut(block)?.get_mut(slot) {
-            Some(Some((generation, value))) if *generation == id.generation => Some(value),
-            _ => None,
-        }
+        let (generation, value) = self.blocks.get_mut(block)?.get_mut(slot)?.as_mut()?;
+        (*generation == id.generation).then_some(value)
     }
 
-    /// Takes the value of this very peer out. The memory of empty blocks
-    /// at the end is given back, but for the first.
-    pub fn remove(&mut self, id: PeerId) -> Option<T> {
+    /// Takes the value of this very peer out. The memory of empty blocks at the end is given back,
+    /// but for the first.
+    pub(crate) fn remove(&mut self, id: PeerId) -> Option<T> {
         self.get(id)?;
         let (block, slot) = split(id);
         let (_, value) = self.blocks[block][slot].take()?;
@@ -102,18 +97,13 @@ impl<T> PeerMap<T> {
     }
 
     /// How many peers have a value here.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
-    }
-
-    /// Whether no peer has a value here.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
     }
 
     /// All peers and their values, by slot. Work: a look at each slot up to the last that is
     /// taken.
-    pub fn iter(&self) -> impl Iterator<Item = (PeerId, &T)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PeerId, &T)> {
         let slots = (0..).zip(self.blocks.iter().flatten());
         let values = slots.filter_map(|(slot, entry)| {
             let (generation, value) = entry.as_ref()?;
@@ -130,16 +120,9 @@ fn split(id: PeerId) -> (usize, usize) {
 
 /// How much capacity a list of peers gains when it is full with `len`: an eighth instead of
 /// doubling, so that ten thousand idle peers do not pay for six thousand that are not there. Any
-/// fixed fraction keeps growth amortised; small lists double.
+/// fixed fraction keeps growth amortised; small lists double, then grow by 16.
 pub(crate) fn growth(len: usize) -> usize {
-    const SMALL: usize = 16;
-    if len < SMALL {
-        len + 1
-    } else if len < SMALL * 8 {
-        SMALL
-    } else {
-        len / 8
-    }
+    (len / 8).max(16).min(len + 1)
 }
 
 #[cfg(test)]
@@ -173,6 +156,6 @@ mod tests {
         others.iter().for_each(|&id| assert_eq!(map.remove(id), Some(id)));
         assert_eq!((map.len(), map.get(*last)), (1, Some(last)));
         map.remove(*last);
-        assert_eq!((map.is_empty(), map.blocks.len()), (true, 1));
+        assert_eq!((map.len(), map.blocks.len()), (0, 1));
     }
 }

@@ -5,7 +5,7 @@ use hallway::envelope::{
     self, Announced, ClientLimits, Command, EnvelopeError, Notice, Rejection, Text, Version,
     Welcome, parse, reference, write_with_reference,
 };
-use hallway::limits::{JSON_BYTES_PER_TEXT_BYTE, Limits, REFERENCE_BYTES_MAX};
+use hallway::limits::{Limits, REFERENCE_BYTES_MAX};
 use serde_json::{Value, from_slice, from_str, json};
 
 use crate::input::Input;
@@ -125,7 +125,7 @@ fn check_notices_of_people(text: &str) {
             Some(system(format!("{text} left"))),
             v2("userLeft", announced.clone()),
         ),
-        (Notice::Typing(text), None, v2("typing", json!({"username": text}))),
+        (Notice::Typing { username: text }, None, v2("typing", json!({"username": text}))),
         (
             Notice::Rejected(rejection),
             Some(system(text.to_owned())),
@@ -168,7 +168,7 @@ fn check_notices(text: &str) {
             text_bytes_max: u32::try_from(text.len()).expect("short"),
             ..Limits::default()
         };
-        assert!(plain.len() < limits.frame_bytes_max() as usize, "{JSON_BYTES_PER_TEXT_BYTE}");
+        assert!(plain.len() < limits.frame_bytes_max() as usize, "longer than foreseen");
         let value: Value = from_slice(&plain).expect("what we write is JSON");
         assert_eq!(value["type"], "chatMessage");
         let payload = &value["payload"];

@@ -1,10 +1,9 @@
 //! What holds for any connections at any time: their parts agree, their memory is within the
 //! limits, and nobody overstays.
 
-use hallway::conn::{Application, Connections};
+use hallway::conn::{Application, Connections, KEEPALIVE_SLICES};
 use hallway::limits::{
-    CLOSE_MS_MAX, DRAIN_MS_MAX, ERROR_BYTES_MAX, KEEPALIVE_SLICES, Limits, REQUEST_BYTES_MAX,
-    REQUEST_MS_MAX,
+    CLOSE_MS_MAX, DRAIN_MS_MAX, ERROR_BYTES_MAX, Limits, REQUEST_BYTES_MAX, REQUEST_MS_MAX,
 };
 use hallway::outbound::Thresholds;
 use testkit::Driver;

@@ -6,9 +6,9 @@ use std::fmt::{Display, Write as _};
 use super::routes::Answered;
 use super::{Chat, Counters};
 use crate::clock::Now;
-use crate::conn::{self, Answer, Caller, Peers};
+use crate::conn::{self, Answer, Caller, ITERATION_US_BUCKETS, Peers};
 use crate::http::{Request, Response};
-use crate::limits::{ITERATION_US_BUCKETS, METRICS_MS_MIN};
+use crate::limits::METRICS_MS_MIN;
 use crate::outbound::{Depth, Frames};
 
 /// Tells how much memory the process holds, in bytes; `None` where nobody knows.

@@ -9,7 +9,6 @@ use std::fmt::Display;
 
 use super::ending::Ending;
 use crate::http::REFUSAL_STATUSES;
-use crate::limits::ITERATION_US_BUCKETS;
 
 /// One number for each of a few reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +62,11 @@ impl Default for Refusals {
         Self::new(REFUSAL_STATUSES)
     }
 }
+
+/// How long an iteration may take for each number of [`Iterations::within`], in microseconds: from
+/// one message on a fast machine to what people notice on a slow one.
+pub const ITERATION_US_BUCKETS: [u64; 12] =
+    [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 250_000, 1_000_000];
 
 /// Iterations of the loop, counted by how long they took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

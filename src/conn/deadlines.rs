@@ -4,11 +4,14 @@ use super::peer::Phase;
 use super::{Answer, Application, Connections, Ending, Peers};
 use crate::clock::Now;
 use crate::http::Response;
-use crate::limits::KEEPALIVE_SLICES;
 use crate::peer::PeerId;
 
 /// The deadline of a peer that has none.
 pub(super) const NEVER: u64 = u64::MAX;
+
+/// A keepalive deadline is rounded up to the next multiple of the ping interval divided by this,
+/// so that thousands of idle peers wake the loop at most so often an interval.
+pub const KEEPALIVE_SLICES: u64 = 64;
 
 impl Peers {
     /// Looks at a peer again at that time in place of the one set before, in milliseconds of

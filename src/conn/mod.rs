@@ -22,7 +22,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 pub use application::{Answer, Application, Caller, Dismissal, Message};
-pub use counters::{Counters, Endings, Iterations, Refusals, Tally};
+pub use counters::{Counters, Endings, ITERATION_US_BUCKETS, Iterations, Refusals, Tally};
+pub use deadlines::KEEPALIVE_SLICES;
 pub use ending::Ending;
 pub use peers::Peers;
 pub use rate::Verdict;

@@ -64,7 +64,7 @@ impl Peers {
 
     /// Whether there is no connection.
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.all.len() == 0
     }
 
     /// Whether the server is about to end.

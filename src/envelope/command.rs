@@ -101,14 +101,14 @@ struct ChatPayload<'t> {
 #[derive(Deserialize)]
 struct ReferencePayload<'t> {
     #[serde(borrow, rename = "ref")]
-    reference: &'t RawValue,
+    reference: Cow<'t, str>,
 }
 
 /// Reads one message of a client.
 ///
 /// Unknown keys are ignored, a `username` among them: nobody chooses a name after the handshake.
-/// In V1, what only V2 knows is unknown too. Work: linear in the text; nothing is copied unless it
-/// has escapes.
+/// In V1, what only V2 knows is unknown too. Work: linear in the text; the message is not copied
+/// unless it has escapes.
 ///
 /// # Errors
 /// In the words that its sender is told.
@@ -124,10 +124,12 @@ pub fn parse<'t>(
     let envelope: Envelope<'_> = object(text)?;
     match (&*envelope.kind, version) {
         ("chatMessage", _) => {
-            let ChatPayload { message, reference } = chat_payload(envelope.payload)?;
+            let missing = || EnvelopeError::Shape("missing field `payload`".to_owned());
+            let payload = envelope.payload.ok_or_else(missing)?.get();
+            let ChatPayload { message, reference } = object(payload)?;
             let reference = reference.filter(|_| version == Version::V2);
-            let reference = reference.map(|raw| read_text(raw).ok_or(EnvelopeError::Reference));
-            check_text(message, reference.transpose()?, limits)
+            let reference = reference.map(|raw| serde_json::from_str(raw.get())).transpose();
+            check_text(message, reference.map_err(|_| EnvelopeError::Reference)?, limits)
         }
         ("typing", Version::V2) => Ok(Command::Typing),
         _ => Err(EnvelopeError::UnknownType(envelope.kind.into_owned())),
@@ -148,13 +150,6 @@ fn usual(text: &str) -> Option<(&str, Option<&str>)> {
     }
     let (message, reference) = body.split_once(r#"","ref":""#)?;
     (is_plain(message) && is_plain(reference)).then_some((message, Some(reference)))
-}
-
-fn chat_payload(payload: Option<&RawValue>) -> Result<ChatPayload<'_>, EnvelopeError> {
-    match payload {
-        Some(payload) => object(payload.get()),
-        None => Err(EnvelopeError::Shape("missing field `payload`".to_owned())),
-    }
 }
 
 fn check_text<'t>(
@@ -178,16 +173,7 @@ fn check_text<'t>(
 pub fn reference(text: &str) -> Option<Cow<'_, str>> {
     let envelope: Envelope<'_> = object(text).ok()?;
     let payload: ReferencePayload<'_> = object(envelope.payload?.get()).ok()?;
-    read_text(payload.reference).filter(|reference| reference.len() <= REFERENCE_BYTES_MAX)
-}
-
-fn read_text(raw: &RawValue) -> Option<Cow<'_, str>> {
-    /// Borrows where it can; a bare `Cow` would always copy.
-    #[derive(Deserialize)]
-    struct Borrowed<'t>(#[serde(borrow)] Cow<'t, str>);
-
-    let Borrowed(text) = serde_json::from_str(raw.get()).ok()?;
-    Some(text)
+    Some(payload.reference).filter(|reference| reference.len() <= REFERENCE_BYTES_MAX)
 }
 
 /// Reads a JSON object. serde alone would take an array for a struct, and call one with too many

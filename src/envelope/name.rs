@@ -3,6 +3,8 @@
 //! A name is shown next to every message, so no name may look like another by invisible means,
 //! turn the line around it, or move the cursor of a terminal that shows the log.
 
+use std::borrow::Cow;
+
 use crate::clock::Now;
 
 /// The name for `raw`, or `None` where nothing of it remains.
@@ -10,15 +12,14 @@ use crate::clock::Now;
 /// Strips characters that are [invisible](is_invisible), then white space at both ends, then what
 /// is beyond `chars_max` characters. Idempotent; the result is never longer than `raw`.
 pub fn clean(raw: &str, chars_max: usize) -> Option<String> {
-    if raw.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        // One byte a character, and all are visible: nearly always so, and cheaper.
-        let trimmed = raw.trim();
-        let name = trimmed[..trimmed.len().min(chars_max)].trim_end();
-        return (!name.is_empty()).then(|| name.to_owned());
-    }
-    let visible: String = raw.chars().filter(|&char| !is_invisible(char)).collect();
-    let cut: String = visible.trim().chars().take(chars_max).collect();
-    let name = cut.trim_end();
+    // Plain ASCII is visible, and nearly all names are that.
+    let visible: Cow<'_, str> = match raw.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        true => raw.into(),
+        false => raw.chars().filter(|&char| !is_invisible(char)).collect(),
+    };
+    let trimmed = visible.trim();
+    let end = trimmed.char_indices().nth(chars_max).map_or(trimmed.len(), |(end, _)| end);
+    let name = trimmed[..end].trim_end();
     (!name.is_empty()).then(|| name.to_owned())
 }
 

@@ -9,22 +9,32 @@ use super::{Version, is_plain};
 pub const REJECTION_CODES: [&str; 7] =
     ["notJson", "notEnvelope", "unknownType", "empty", "tooLong", "badRef", "tooFast"];
 
-/// What the server says, by its meaning.
-#[derive(Clone, Copy, Debug)]
+/// What the server says, by its meaning. In V2 serde writes all but texts and counts: compact
+/// JSON, keys in this order.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(tag = "type", content = "payload", rename_all = "camelCase")]
 pub enum Notice<'n> {
     /// The first message to a new member, to it alone; V2 only.
     Welcome(&'n Welcome<'n>),
     /// Somebody sent a text.
+    #[serde(skip)]
     Text(Text<'n>),
     /// Somebody came in.
+    #[serde(rename = "userJoined")]
     Joined(Announced<'n>),
     /// Somebody left.
+    #[serde(rename = "userLeft")]
     Left(Announced<'n>),
     /// How many members there are, where that was not announced with who came and left.
+    #[serde(skip)]
     Count(usize),
     /// Somebody is writing; V2 only.
-    Typing(&'n str),
+    Typing {
+        /// Who.
+        username: &'n str,
+    },
     /// A message was not accepted, to its sender alone.
+    #[serde(rename = "error")]
     Rejected(Rejection<'n>),
 }
 
@@ -42,7 +52,7 @@ pub struct Text<'n> {
 }
 
 /// Somebody who came or left.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Announced<'n> {
     /// Who.
     pub username: &'n str,
@@ -51,13 +61,14 @@ pub struct Announced<'n> {
 }
 
 /// Why a message was not accepted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Rejection<'n> {
     /// For programs; stable. One of [`REJECTION_CODES`].
     pub code: &'static str,
     /// For people.
     pub text: &'n str,
     /// What the client called the message.
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     pub reference: Option<&'n str>,
 }
 
@@ -97,64 +108,17 @@ pub struct ClientLimits {
     pub burst: u32,
 }
 
-/// The wire forms of all but texts ([`put_text`]): compact JSON, keys in this order.
-#[derive(Serialize)]
-#[serde(tag = "type", content = "payload", rename_all = "camelCase")]
-enum Wire<'n> {
-    Welcome(&'n Welcome<'n>),
-    UserJoined {
-        username: &'n str,
-        count: usize,
-    },
-    UserLeft {
-        username: &'n str,
-        count: usize,
-    },
-    Typing {
-        username: &'n str,
-    },
-    Error {
-        code: &'static str,
-        text: &'n str,
-        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
-        reference: Option<&'n str>,
-    },
-}
-
 /// Appends the JSON of `notice` to `out`; nothing where the version has no form for it.
 pub fn write(notice: &Notice<'_>, version: Version, out: &mut Vec<u8>) {
-    match version {
-        Version::V1 => write_v1(notice, out),
-        Version::V2 => write_v2(notice, out),
+    match (*notice, version) {
+        (Notice::Text(text), _) => put_text(&text, version, out),
+        (Notice::Count(count), _) => put_count(count, out),
+        (_, Version::V2) => put(notice, out),
+        (Notice::Joined(who), Version::V1) => put_system(&[who.username, " joined"], out),
+        (Notice::Left(who), Version::V1) => put_system(&[who.username, " left"], out),
+        (Notice::Rejected(rejection), Version::V1) => put_system(&[rejection.text], out),
+        (Notice::Welcome(_) | Notice::Typing { .. }, Version::V1) => {}
     }
-}
-
-fn write_v1(notice: &Notice<'_>, out: &mut Vec<u8>) {
-    match *notice {
-        Notice::Text(text) => put_text(&text, Version::V1, out),
-        Notice::Joined(who) => put_system(&[who.username, " joined"], out),
-        Notice::Left(who) => put_system(&[who.username, " left"], out),
-        Notice::Count(count) => put_count(count, out),
-        Notice::Rejected(Rejection { text, .. }) => put_system(&[text], out),
-        Notice::Welcome(_) | Notice::Typing(_) => {}
-    }
-}
-
-fn write_v2(notice: &Notice<'_>, out: &mut Vec<u8>) {
-    put(
-        &match *notice {
-            Notice::Text(text) => return put_text(&text, Version::V2, out),
-            Notice::Welcome(welcome) => Wire::Welcome(welcome),
-            Notice::Joined(Announced { username, count }) => Wire::UserJoined { username, count },
-            Notice::Left(Announced { username, count }) => Wire::UserLeft { username, count },
-            Notice::Count(count) => return put_count(count, out),
-            Notice::Typing(username) => Wire::Typing { username },
-            Notice::Rejected(Rejection { code, text, reference }) => {
-                Wire::Error { code, text, reference }
-            }
-        },
-        out,
-    );
 }
 
 fn put_system(parts: &[&str], out: &mut Vec<u8>) {
@@ -247,7 +211,7 @@ mod tests {
                 Notice::Rejected(rejected),
                 r#"{"type":"system","payload":{"text":"message is empty"}}"#,
             ),
-            (Notice::Typing("alice"), ""),
+            (Notice::Typing { username: "alice" }, ""),
         ] {
             assert_eq!(json(&notice, Version::V1), text);
         }
@@ -271,7 +235,10 @@ mod tests {
                 r#"{"type":"userLeft","payload":{"username":"alice","count":3}}"#,
             ),
             (Notice::Count(3), r#"{"type":"userCount","payload":{"count":3}}"#),
-            (Notice::Typing("alice"), r#"{"type":"typing","payload":{"username":"alice"}}"#),
+            (
+                Notice::Typing { username: "alice" },
+                r#"{"type":"typing","payload":{"username":"alice"}}"#,
+            ),
             (
                 Notice::Rejected(rejected),
                 r#"{"type":"error","payload":{"code":"empty","text":"message is empty"}}"#,

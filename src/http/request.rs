@@ -3,15 +3,13 @@
 //! httparse splits the head into its parts. All of them borrow from it.
 
 use std::borrow::Cow;
+use std::io::BufRead as _;
 use std::mem::MaybeUninit;
 
-use httparse::{Error, Header, Status};
+use httparse::{Error, Header};
 
 use super::Response;
 use crate::limits::{REQUEST_BYTES_MAX, REQUEST_HEADERS_MAX};
-
-/// Bytes that are searched for a line feed at once.
-const SEARCH_BYTES: usize = 16;
 
 /// The head of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,32 +105,23 @@ pub fn head_len(bytes: &[u8], from: usize) -> Result<Option<usize>, Response> {
             "not an HTTP request; this port speaks plain HTTP and WebSocket",
         ));
     }
-    match blank_line(bytes, from) {
-        Some(last) if last < REQUEST_BYTES_MAX => Ok(Some(last + 1)),
+    match end_of_head(bytes, from) {
+        Some(len) if len <= REQUEST_BYTES_MAX => Ok(Some(len)),
         None if bytes.len() < REQUEST_BYTES_MAX => Ok(None),
         _ => Err(Response::text(431, format!("request head is over {REQUEST_BYTES_MAX} bytes"))),
     }
 }
 
-/// The index of the line feed that ends a blank line, from `from` on.
-fn blank_line(bytes: &[u8], from: usize) -> Option<usize> {
-    let mut at = from;
-    loop {
-        at += line_feed(bytes.get(at..)?)?;
-        if bytes[..at].ends_with(b"\n") || bytes[..at].ends_with(b"\n\r") {
-            return Some(at);
+/// The end of the first blank line that ends after `from`.
+fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut rest = bytes.get(from..)?;
+    while rest.skip_until(b'\n').is_ok_and(|len| len > 0) {
+        let head = &bytes[..bytes.len() - rest.len()];
+        if head.ends_with(b"\n\n") || head.ends_with(b"\n\r\n") {
+            return Some(head.len());
         }
-        at += 1;
     }
-}
-
-/// The index of the first line feed. Most blocks have none, and the compiler makes vector
-/// instructions of the loop over a block.
-fn line_feed(bytes: &[u8]) -> Option<usize> {
-    let is_in = |block: &[u8]| block.iter().fold(false, |found, &byte| found | (byte == b'\n'));
-    let blocks = bytes.as_chunks::<SEARCH_BYTES>().0.iter();
-    let start = SEARCH_BYTES * blocks.take_while(|block| !is_in(&block[..])).count();
-    bytes[start..].iter().position(|&byte| byte == b'\n').map(|at| start + at)
+    None
 }
 
 /// Reads a whole request head, as [`head_len`] has measured it. Work: linear in the head.
@@ -142,10 +131,8 @@ fn line_feed(bytes: &[u8]) -> Option<usize> {
 pub fn parse(head: &[u8]) -> Result<Request<'_>, Response> {
     let mut fields = [const { MaybeUninit::uninit() }; REQUEST_HEADERS_MAX];
     let mut request = httparse::Request::new(&mut []);
-    match request.parse_with_uninit_headers(head, &mut fields) {
-        Ok(Status::Complete(_)) => {}
-        Ok(Status::Partial) => return Err(Response::text(400, "request head is cut")),
-        Err(error) => return Err(malformed(error)),
+    if request.parse_with_uninit_headers(head, &mut fields).map_err(malformed)?.is_partial() {
+        return Err(Response::text(400, "request head is cut"));
     }
     let (path, query) = split_target(request.path.unwrap_or_default());
     Ok(Request {
@@ -327,7 +314,7 @@ mod tests {
 
     #[test]
     fn the_blank_line_is_found_at_every_cut() {
-        let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(3 * SEARCH_BYTES));
+        let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(64));
         for head in ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\nHost: a\n\n", &long] {
             let bytes = [head.as_bytes(), b"GET "].concat();
             for from in 0..head.len() {

@@ -9,28 +9,14 @@ pub const REFUSAL_STATUSES: [u16; 10] = [400, 403, 404, 405, 408, 426, 429, 431,
 /// The media type of a sentence for people.
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Memory for a status line and its header fields. Only the fields of the page need more.
-const HEAD_CAPACITY: usize = 256;
-
 /// A response. It ends the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     /// The status code.
     pub status: u16,
-    body: Body,
+    /// The media type and the bytes of the body; `None` for no body, not even an empty one.
+    content: Option<(&'static str, Cow<'static, [u8]>)>,
     fields: Vec<(&'static str, Cow<'static, str>)>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Body {
-    /// None at all, not even an empty one.
-    None,
-    /// A sentence; its line feed is added on the way out.
-    Sentence(Cow<'static, str>),
-    Content {
-        content_type: &'static str,
-        bytes: Cow<'static, [u8]>,
-    },
 }
 
 impl Response {
@@ -40,21 +26,17 @@ impl Response {
         content_type: &'static str,
         body: impl Into<Cow<'static, [u8]>>,
     ) -> Self {
-        Self::with_body(status, Body::Content { content_type, bytes: body.into() })
+        Self { status, content: Some((content_type, body.into())), fields: Vec::new() }
     }
 
     /// A sentence for whoever reads the response, as every refusal is: what, why, what to do.
-    pub fn text(status: u16, sentence: impl Into<Cow<'static, str>>) -> Self {
-        Self::with_body(status, Body::Sentence(sentence.into()))
+    pub fn text(status: u16, sentence: impl Into<String>) -> Self {
+        Self::new(status, TEXT, (sentence.into() + "\n").into_bytes())
     }
 
     /// A 304: what the client has is still right (RFC 9110, section 15.4.5).
     pub fn not_modified() -> Self {
-        Self::with_body(304, Body::None)
-    }
-
-    fn with_body(status: u16, body: Body) -> Self {
-        Self { status, body, fields: Vec::new() }
+        Self { status: 304, content: None, fields: Vec::new() }
     }
 
     /// The same with one more header field, after all others.
@@ -64,28 +46,20 @@ impl Response {
         self
     }
 
-    /// The sentence of a response that [`Response::text`] has made, for the log; empty for others.
+    /// The sentence of a refusal, for the log.
     pub fn sentence(&self) -> &str {
-        match &self.body {
-            Body::Sentence(sentence) => sentence,
-            _ => "",
-        }
+        let body = self.content.as_ref().and_then(|(_, body)| body.strip_suffix(b"\n"));
+        str::from_utf8(body.unwrap_or_default()).unwrap_or_default()
     }
 
     /// The bytes for the wire. The response to a HEAD request is `head_only`: it has no body, and
     /// its fields are those of the response to a GET.
     pub fn to_bytes(&self, head_only: bool) -> Vec<u8> {
-        let (content_type, body, end) = match &self.body {
-            Body::None => (None, &[][..], &b""[..]),
-            Body::Sentence(sentence) => (Some(TEXT), sentence.as_bytes(), &b"\n"[..]),
-            Body::Content { content_type, bytes } => (Some(*content_type), &**bytes, &b""[..]),
-        };
-        let len = body.len() + end.len();
-        let mut head = String::with_capacity(HEAD_CAPACITY + if head_only { 0 } else { len });
+        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         // Writing to a String cannot fail.
-        let _ = write!(head, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
-        if let Some(content_type) = content_type {
-            let _ = write!(head, "Content-Type: {content_type}\r\nContent-Length: {len}\r\n");
+        if let Some((content_type, body)) = &self.content {
+            let _ =
+                write!(head, "Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len());
             head.push_str("X-Content-Type-Options: nosniff\r\n");
         }
         head.push_str("Connection: close\r\n");
@@ -93,12 +67,8 @@ impl Response {
             let _ = write!(head, "{name}: {value}\r\n");
         }
         head.push_str("\r\n");
-        let mut bytes = head.into_bytes();
-        if !head_only {
-            bytes.extend_from_slice(body);
-            bytes.extend_from_slice(end);
-        }
-        bytes
+        let body = self.content.as_ref().filter(|_| !head_only);
+        [head.as_bytes(), body.map_or(&[], |(_, body)| body)].concat()
     }
 }
 

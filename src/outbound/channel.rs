@@ -76,7 +76,8 @@ impl Channel {
     /// Gives back the memory that a channel without anything to say does not need.
     pub(super) fn release(&mut self) {
         self.parked = Vec::new();
-        if self.log.len() == 0 {
+        if self.behind.is_empty() {
+            self.log.trim(self.log.end());
             self.log.release();
         }
     }

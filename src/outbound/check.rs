@@ -43,5 +43,6 @@ impl Outbound {
         let is_needed = channel.state != State::Idle || !channel.behind.is_empty();
         assert!(is_needed || channel.log.len() == 0, "an idle channel holds nothing");
         assert!(is_needed || channel.blocks.is_empty(), "nor does it render");
+        channel.blocks.check_invariants(self.thresholds.replay_bytes);
     }
 }

@@ -173,6 +173,13 @@ mod tests {
     }
 
     #[test]
+    fn a_busy_channel_keeps_little_of_what_a_burst_took() {
+        let mut log = log(&[10 * CAPACITY_KEPT]);
+        log.trim(log.end());
+        assert!((1..=CAPACITY_KEPT).contains(&log.bytes.capacity()));
+    }
+
+    #[test]
     fn a_queue_is_full_in_frames_or_in_bytes() {
         let queue = Counted { frames: 8, bytes: 100 };
         let counted = |frames, bytes| Counted { frames, bytes };

@@ -239,7 +239,7 @@ impl Outbound {
             channel.replayed_from =
                 Some(channel.replayed_from.map_or(next, |before| before.min(next)));
             let extra = reader.extra.get_or_insert_default();
-            extra.replay = Some(Replay { next, offset: 0, last });
+            extra.replay = Some(Replay { next, last });
         }
         self.settle(id);
     }
@@ -305,10 +305,7 @@ impl Outbound {
     pub fn dismiss(&mut self, id: PeerId, close: Bytes) {
         let Some((reader, channel)) = self.reader(id) else { return };
         let (lag, is_cut) = (reader.lag(channel).frames, reader.cursor < reader.target(channel));
-        let Extra { mut begun, replay, is_deferred, .. } = *reader.extra.take().unwrap_or_default();
-        // A record that is half replayed is rendered again when its rest can be written.
-        let half = replay.filter(|replay| replay.offset > 0);
-        let replay = half.map(|replay| Replay { last: replay.next, ..replay });
+        let Extra { mut begun, is_deferred, .. } = *reader.extra.take().unwrap_or_default();
         let mut completed = 0;
         if is_cut && begun.is_none() {
             let boundary = channel.log.boundary(reader.cursor);
@@ -317,8 +314,8 @@ impl Outbound {
             begun = (!rest.is_empty()).then(|| (rest.into(), 0));
         }
         reader.cursor = channel.log.end();
-        let (until, left_at, close) = (Some(reader.cursor), channel.log.counted(), Some(close));
-        let extra = Extra { begun, replay, until, left_at, close, is_deferred, ..Extra::default() };
+        let (until, close) = (Some(reader.cursor), Some(close));
+        let extra = Extra { begun, until, close, is_deferred, ..Extra::default() };
         reader.extra = Some(Box::new(extra));
         self.frames.sent += completed;
         self.frames.too_slow += lag - completed;
@@ -542,8 +539,7 @@ impl Outbound {
             channel.replayed_from = None;
             channel.blocks.clear();
             if channel.state == State::Idle {
-                channel.log.trim(channel.log.end());
-                channel.log.release();
+                channel.release();
             }
         }
         if let Some(moved) = moved.and_then(|moved| self.readers.get_mut(moved)) {

@@ -8,10 +8,10 @@
 //! told of, who waits at the gate is woken, and where more was said meanwhile the channel goes to
 //! the back of the list.
 //!
-//! Channels are served round-robin, one quantum each, counted in readers looked at and in bytes;
-//! one that was just listed goes first, as in fq_codel (RFC 8290). Passes and single readers
-//! alternate. So a Pong, or a message in a small room, waits for two quanta at most, whatever is
-//! said to a crowd.
+//! Channels are served round-robin, one quantum each, counted in readers looked at and in bytes.
+//! One that was idle goes first, once, and then stands behind the others, as in fq_codel (RFC
+//! 8290). Passes and single readers alternate. So a Pong or a message in a small room passes by a
+//! crowd, and a crowd gets its quanta however many small rooms talk.
 //!
 //! Only a reader whose socket does not take bytes can lag, and what is said to a channel during a
 //! pass is bounded by its gate ([`Outbound::is_gated`]).
@@ -55,6 +55,8 @@ enum Served {
     Rotates,
     /// It is held.
     Held,
+    /// It has nothing to offer.
+    Idle,
     /// All of its readers have been looked at.
     Over,
 }
@@ -157,6 +159,7 @@ impl Outbound {
     fn is_due_soon(&mut self, key: ChannelKey) -> bool {
         self.channels.get_mut(key).is_some_and(|channel| {
             let is_due = channel.state == State::Listed
+                && channel.has_more
                 && channel.pass.is_none()
                 && channel.readers.len() < self.thresholds.crowd;
             channel.is_pressing |= is_due;
@@ -183,7 +186,8 @@ impl Outbound {
 
     fn next_of_passes(&mut self, now_ms: u64) -> Option<Next> {
         loop {
-            let list = if self.fresh.is_empty() { &self.listed } else { &self.fresh };
+            let is_fresh = !self.fresh.is_empty();
+            let list = if is_fresh { &self.fresh } else { &self.listed };
             let key = *list.front()?;
             if std::mem::replace(&mut self.served, key) != key {
                 (self.looked_at, self.written) = (0, 0);
@@ -193,10 +197,18 @@ impl Outbound {
                 Served::Next(next) => return Some(next),
                 Served::Rotates => self.rotate(true),
                 Served::Held => self.rotate(false),
+                Served::Idle => {
+                    self.rotate(false);
+                    self.become_idle(key);
+                }
                 Served::Over => {
                     let (has_more, owner) = self.end_pass(key);
-                    self.rotate(has_more);
-                    self.close_unused(key);
+                    // Who has just gone first waits for the others before it may do so again.
+                    let is_listed = has_more || (is_fresh && !self.listed.is_empty());
+                    self.rotate(is_listed);
+                    if !is_listed {
+                        self.become_idle(key);
+                    }
                     return Some(Next::Channel(key, Owner::PassEnded(owner)));
                 }
             }
@@ -213,6 +225,9 @@ impl Outbound {
     fn next_of_pass(&mut self, key: ChannelKey, now_ms: u64) -> Served {
         let Some(channel) = self.channels.get_mut(key) else { return Served::Held };
         let Some(pass) = &mut channel.pass else {
+            if !channel.has_more {
+                return Served::Idle;
+            }
             if self.thresholds.hold(channel, now_ms) {
                 channel.state = State::Held(channel.news_from_ms);
                 self.held.push((channel.news_from_ms, key));
@@ -271,10 +286,15 @@ impl Outbound {
             channel.parked.sort_by_key(|&(_, was_taken)| was_taken);
             self.told.extend(channel.parked.drain(..).map(|(id, _)| Next::Woken(id)));
         }
-        if !channel.has_more {
+        (channel.has_more, channel.owner)
+    }
+
+    /// A channel has nothing to offer any more, and owns no memory unless somebody is behind.
+    fn become_idle(&mut self, key: ChannelKey) {
+        if let Some(channel) = self.channels.get_mut(key) {
             channel.state = State::Idle;
             channel.release();
+            self.close_unused(key);
         }
-        (channel.has_more, channel.owner)
     }
 }

@@ -149,11 +149,10 @@ impl Reader {
                 (unicast.frame, len)
             }),
             What::Replay => {
-                if let Some(replay) = &mut extra.replay {
-                    channel.blocks.advance(replay, len);
-                }
+                // The rest of a frame that is cut is its own: the block may be dropped or change.
+                let rest = extra.replay.as_mut().map(|replay| channel.blocks.advance(replay, len));
                 extra.skip_empty(channel);
-                None
+                rest.map(|rest| (rest.into(), 0))
             }
             What::Log => None,
         };
@@ -221,17 +220,9 @@ pub(super) fn plan<'p>(
     if let Some((bytes, sent)) = &extra.begun {
         give(What::Begun, &bytes[*sent..]);
     } else if extra.ping.is_some() || extra.pong.is_some() {
-        match &mut replay {
-            Some(replay) if replay.offset > 0 => {
-                let Some(block) = channel.blocks.at(replay) else { return };
-                let rest = Blocks::rest_of_frame(block, replay);
-                replay.advance(block, rest.len());
-                give(What::Replay, rest);
-            }
-            None if reader.cursor < target => {
-                give(What::Log, log_to(channel.log.boundary(reader.cursor)));
-            }
-            _ => {}
+        // A record that is cut is begun, and so has a rest there.
+        if replay.is_none() && reader.cursor < target {
+            give(What::Log, log_to(channel.log.boundary(reader.cursor)));
         }
     }
     give(What::Ping, extra.ping.as_deref().unwrap_or_default());

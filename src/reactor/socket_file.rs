@@ -11,8 +11,10 @@ use mio::net::UnixStream;
 use rustix::fs::Mode;
 use rustix::process::umask;
 
-use crate::limits::SOCKET_MODE;
 use crate::process::Identity;
+
+/// The mode of the file: its owner and its group may connect, and nobody else.
+const SOCKET_MODE: u32 = 0o660;
 
 /// The file of a Unix socket that this process has bound. It goes when this is dropped.
 #[derive(Debug)]

@@ -318,7 +318,7 @@ impl Rooms {
         }
         member.typing_from_ms = now.mono_ms + TYPING_MS_MIN;
         let (key, name) = (member.room, Rc::clone(&member.name));
-        self.say(outbound, key, &Notice::Typing(&name), Kind::Optional);
+        self.say(outbound, key, &Notice::Typing { username: &name }, Kind::Optional);
     }
 
     /// Tells a member alone what is wrong with a message of its, after what its room has said so

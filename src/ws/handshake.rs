@@ -19,7 +19,7 @@ pub struct Handshake<'h> {
     pub accept: String,
     /// The server as the client calls it.
     pub host: &'h [u8],
-    /// The page that the client is, where it is a browser (RFC 6454).
+    /// The origin of the page, where the client is a browser (RFC 6454).
     pub origin: Option<&'h [u8]>,
 }
 
@@ -30,8 +30,8 @@ pub fn upgrade_required() -> Response {
         .with("Upgrade", "websocket")
 }
 
-/// The checks of RFC 6455, section 4.2.1, but for the method: which methods a path allows is the
-/// caller's business. `None` where the request asks for no upgrade.
+/// The checks of RFC 6455, section 4.2.1, but for the method, which the caller checks by the path.
+/// `None` where the request asks for no upgrade.
 ///
 /// # Errors
 /// The response to the first check that fails.
@@ -81,14 +81,11 @@ pub fn switching_protocols(accept: &str, subprotocol: Option<&str>) -> Vec<u8> {
 /// and four zeros, and two of padding.
 fn is_key(key: &[u8]) -> bool {
     let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    match key.strip_suffix(b"==") {
-        Some(chars) => {
-            key.len() == KEY_CHARS
-                && chars.iter().all(is_base64)
-                && chars.last().is_some_and(|last| b"AQgw".contains(last))
-        }
-        None => false,
-    }
+    key.strip_suffix(b"==").is_some_and(|chars| {
+        key.len() == KEY_CHARS
+            && chars.iter().all(is_base64)
+            && chars.last().is_some_and(|last| b"AQgw".contains(last))
+    })
 }
 
 #[cfg(test)]

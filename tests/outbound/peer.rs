@@ -110,8 +110,8 @@ impl Peer {
 
     /// The id of the first record that it must still be sent.
     pub(crate) fn next_replayed(&self) -> Option<u64> {
-        let half = self.half.iter().map(|(item, _)| item);
-        half.chain(&self.items).find_map(|item| match item.class {
+        // The rest of one that is cut is its own.
+        self.items.iter().find_map(|item| match item.class {
             Class::Replay(id) => Some(id),
             _ => None,
         })

@@ -6,10 +6,14 @@ use std::mem;
 use super::error::FrameError;
 use super::header::{HEADER_BYTES_MAX, Header};
 use super::mask::unmask;
-use super::text::{TextBuffer, check};
+use super::text::{check, checked_len};
 use super::{CloseCode, Control, Data, OpCode};
-use crate::limits::{FORESEEN_BYTES_MIN, Limits};
+use crate::limits::Limits;
 use crate::ws::take;
+
+/// Memory that is taken ahead for the declared payload of a cut frame, in bytes: less than what
+/// holding the frame costs anyway. Where more has arrived, as much again is taken.
+const FORESEEN_BYTES_MIN: usize = 64;
 
 /// What a peer has sent: a whole message, or a control frame.
 ///
@@ -42,33 +46,25 @@ pub struct Decoder {
 
 #[derive(Debug, Default)]
 struct Held {
+    /// The first bytes of a header that came in pieces.
     header: [u8; HEADER_BYTES_MAX],
     header_len: usize,
-    arriving: Option<Arriving>,
+    /// The frame whose payload is coming in; `len` is what is missing, and `mask` fits that.
+    arriving: Option<Header>,
+    /// The payload of a control frame.
     control: Vec<u8>,
     message: Option<Message>,
 }
 
-/// A frame whose header is known and whose payload is still coming in.
-#[derive(Debug)]
-struct Arriving {
-    opcode: OpCode,
-    fin: bool,
-    left: u64,
-    key: [u8; 4],
-}
-
 /// The data message so far.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Message {
-    body: Body,
+    is_text: bool,
+    bytes: Vec<u8>,
+    /// How many of the bytes of a text have been checked: all but those of a character that is cut.
+    checked: usize,
+    /// Frames that are complete.
     fragments: u32,
-}
-
-#[derive(Debug)]
-enum Body {
-    Text(TextBuffer),
-    Binary(Vec<u8>),
 }
 
 impl Decoder {
@@ -84,52 +80,48 @@ impl Decoder {
         input: &mut &'i mut [u8],
         limits: &Limits,
     ) -> Result<Option<Event<'i>>, FrameError> {
-        loop {
-            if let Some(held) = &mut self.held
-                && held.arriving.is_some()
-            {
-                if !held.take_payload(input)? {
-                    return Ok(None);
+        while !input.is_empty() {
+            let frame = match self.held.as_mut().and_then(|held| held.arriving.take()) {
+                Some(frame) => frame,
+                None => {
+                    let Some(header) = self.read_header(input)? else { break };
+                    self.check_limits(&header, limits)?;
+                    if self.is_whole(&header, input) {
+                        self.release();
+                        return whole_frame(&header, input).map(Some);
+                    }
+                    header
                 }
-                if let Some(event) = held.finish_frame()? {
-                    self.release();
-                    return Ok(Some(event));
-                }
-            }
-            let Some(header) = self.read_header(input)? else { return Ok(None) };
-            self.check_limits(&header, limits)?;
-            if self.is_whole(&header, input) {
+            };
+            if let Some(event) = self.held.get_or_insert_default().take_payload(frame, input)? {
                 self.release();
-                return whole_frame(&header, input).map(Some);
+                return Ok(Some(event));
             }
-            self.begin(&header);
         }
+        Ok(None)
     }
 
     fn message(&self) -> Option<&Message> {
         self.held.as_ref().and_then(|held| held.message.as_ref())
     }
 
+    /// Takes a header; `None` where it is not complete, and then all of `input` is taken.
     fn read_header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, FrameError> {
-        if let Some(held) = &mut self.held
-            && held.header_len > 0
+        let in_message = self.message().is_some();
+        if self.held.as_ref().is_none_or(|held| held.header_len == 0)
+            && let Some((header, len)) = Header::read(input, in_message)?
         {
-            return held.read_cut_header(input);
+            take(input, len);
+            return Ok(Some(header));
         }
-        match Header::read(input, self.message().is_some())? {
-            Some((header, read)) => {
-                take(input, read);
-                Ok(Some(header))
-            }
-            None if input.is_empty() => Ok(None),
-            None => {
-                let held = self.held.get_or_insert_default();
-                held.header_len = input.len();
-                held.header[..input.len()].copy_from_slice(input);
-                take(input, held.header_len);
-                Ok(None)
-            }
-        }
+        let held = self.held.get_or_insert_default();
+        let had = held.header_len;
+        let more = input.len().min(HEADER_BYTES_MAX - had);
+        held.header[had..had + more].copy_from_slice(&input[..more]);
+        let read = Header::read(&held.header[..had + more], in_message)?;
+        held.header_len = if read.is_some() { 0 } else { had + more };
+        take(input, read.map_or(more, |(_, len)| len - had));
+        Ok(read.map(|(header, _)| header))
     }
 
     /// Checks the message by what the header declares, before any of the payload is taken.
@@ -137,10 +129,8 @@ impl Decoder {
         if matches!(header.opcode, OpCode::Control(_)) {
             return Ok(());
         }
-        let (bytes, fragments) = match self.message() {
-            Some(message) => (message.body.len() as u64, message.fragments),
-            None => (0, 0),
-        };
+        let held = self.message().map(|message| (message.bytes.len() as u64, message.fragments));
+        let (bytes, fragments) = held.unwrap_or_default();
         // Both are below 2^63, so the sum cannot overflow.
         let bytes = bytes + header.len;
         if bytes > u64::from(limits.message_bytes_max) {
@@ -161,136 +151,78 @@ impl Decoder {
         unfragmented && header.len <= input.len() as u64
     }
 
-    fn begin(&mut self, header: &Header) {
-        let held = self.held.get_or_insert_default();
-        let opcode = header.opcode;
-        if matches!(opcode, OpCode::Data(_)) {
-            held.message.get_or_insert_with(|| Message::new(opcode));
-        }
-        held.arriving =
-            Some(Arriving { opcode, fin: header.fin, left: header.len, key: header.mask });
-    }
-
     /// Gives the memory back once nothing is held.
     fn release(&mut self) {
-        if self.held.as_ref().is_some_and(|held| held.is_empty()) {
+        // An event is complete, so no part of a header or of a payload is held.
+        if self.held.as_ref().is_some_and(|held| held.message.is_none()) {
             self.held = None;
         }
     }
 }
 
 impl Held {
-    fn is_empty(&self) -> bool {
-        self.header_len == 0 && self.arriving.is_none() && self.message.is_none()
-    }
-
-    /// Completes a header whose first bytes came with an earlier input.
-    fn read_cut_header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, FrameError> {
-        let had = self.header_len;
-        let more = input.len().min(HEADER_BYTES_MAX - had);
-        self.header[had..had + more].copy_from_slice(&input[..more]);
-        match Header::read(&self.header[..had + more], self.message.is_some())? {
-            Some((header, read)) => {
-                self.header_len = 0;
-                take(input, read - had);
-                Ok(Some(header))
-            }
-            None => {
-                self.header_len += more;
-                take(input, more);
-                Ok(None)
+    /// Takes what `input` has of a frame's payload; the event, if that was the rest of it.
+    fn take_payload(
+        &mut self,
+        mut frame: Header,
+        input: &mut &mut [u8],
+    ) -> Result<Option<Event<'static>>, FrameError> {
+        let payload = take(input, usize::try_from(frame.len).unwrap_or(usize::MAX));
+        frame.mask = unmask(payload, frame.mask);
+        frame.len -= payload.len() as u64;
+        match frame.opcode {
+            OpCode::Control(_) => self.control.extend_from_slice(payload),
+            OpCode::Data(kind) => {
+                let message = self.message.get_or_insert_with(|| Message::new(kind));
+                message.push(payload, frame.len)?;
+                message.fragments += u32::from(frame.len == 0);
             }
         }
-    }
-
-    /// Takes what `input` has of the arriving payload; whether that was the rest of it.
-    fn take_payload(&mut self, input: &mut &mut [u8]) -> Result<bool, FrameError> {
-        let Some(arriving) = &mut self.arriving else { return Ok(false) };
-        let there = usize::try_from(arriving.left).unwrap_or(usize::MAX).min(input.len());
-        let payload = take(input, there);
-        arriving.key = unmask(payload, arriving.key);
-        arriving.left -= there as u64;
-        let complete = arriving.left == 0;
-        match (arriving.opcode, &mut self.message) {
-            (OpCode::Data(_), Some(message)) => {
-                message.body.push(payload, arriving.left)?;
-            }
-            _ => self.control.extend_from_slice(payload),
+        if frame.len > 0 {
+            self.arriving = Some(frame);
+            return Ok(None);
         }
-        Ok(complete)
-    }
-
-    /// Ends the frame whose payload is complete; the event, unless the message goes on.
-    fn finish_frame(&mut self) -> Result<Option<Event<'static>>, FrameError> {
-        match self.arriving.take() {
-            Some(Arriving { opcode: opcode @ OpCode::Control(_), .. }) => {
-                control_event(opcode, Cow::Owned(mem::take(&mut self.control))).map(Some)
+        match frame.opcode {
+            control @ OpCode::Control(_) => {
+                control_event(control, Cow::Owned(mem::take(&mut self.control))).map(Some)
             }
-            Some(Arriving { fin: true, .. }) => match self.message.take() {
-                Some(message) => message.body.finish().map(Some),
-                None => Ok(None),
-            },
-            _ => {
-                if let Some(message) = &mut self.message {
-                    message.fragments += 1;
-                }
-                Ok(None)
-            }
+            OpCode::Data(_) if frame.fin => self.message.take().map(Message::finish).transpose(),
+            OpCode::Data(_) => Ok(None),
         }
     }
 }
 
 impl Message {
-    /// A message whose first frame has this opcode.
-    fn new(opcode: OpCode) -> Self {
-        let body = match opcode {
-            OpCode::Data(Data::Text) => Body::Text(TextBuffer::default()),
-            _ => Body::Binary(Vec::new()),
-        };
-        Self { body, fragments: 0 }
-    }
-}
-
-impl Body {
-    fn len(&self) -> usize {
-        match self {
-            Self::Text(text) => text.len(),
-            Self::Binary(bytes) => bytes.len(),
-        }
+    /// A message whose first frame is of this kind.
+    fn new(kind: Data) -> Self {
+        Self { is_text: kind == Data::Text, ..Self::default() }
     }
 
     /// Appends a piece of a frame of which `left` bytes are still to come.
     fn push(&mut self, piece: &[u8], left: u64) -> Result<(), FrameError> {
-        let capacity = piece.len() + foreseen(self.len() + piece.len(), left);
-        match self {
-            Self::Text(text) => text.push(piece, capacity),
-            Self::Binary(bytes) => {
-                if bytes.capacity() - bytes.len() < piece.len() {
-                    bytes.reserve(capacity);
-                }
-                bytes.extend_from_slice(piece);
-                Ok(())
-            }
+        if self.bytes.capacity() - self.bytes.len() < piece.len() {
+            let most = FORESEEN_BYTES_MIN.max(self.bytes.len() + piece.len());
+            let ahead = usize::try_from(left).map_or(most, |left| left.min(most));
+            self.bytes.reserve(piece.len() + ahead);
         }
+        self.bytes.extend_from_slice(piece);
+        if self.is_text {
+            self.checked += checked_len(&self.bytes[self.checked..])?;
+        }
+        Ok(())
     }
 
     fn finish(self) -> Result<Event<'static>, FrameError> {
-        match self {
-            Self::Text(text) => text.finish().map(|text| Event::Text(Cow::Owned(text))),
-            Self::Binary(bytes) => Ok(Event::Binary(Cow::Owned(bytes))),
+        if !self.is_text {
+            return Ok(Event::Binary(Cow::Owned(self.bytes)));
         }
+        // Only a character that the end of the message has cut can still fail here.
+        let text = String::from_utf8(self.bytes).map_err(|_| FrameError::InvalidUtf8)?;
+        Ok(Event::Text(Cow::Owned(text)))
     }
 }
 
-/// For how many of the `left` bytes that a header has declared memory is taken ahead, so that a
-/// message in a few pieces is not copied: for as many as have arrived, or a few.
-fn foreseen(arrived: usize, left: u64) -> usize {
-    let most = arrived.max(FORESEEN_BYTES_MIN);
-    usize::try_from(left).map_or(most, |left| left.min(most))
-}
-
 fn whole_frame<'i>(header: &Header, input: &mut &'i mut [u8]) -> Result<Event<'i>, FrameError> {
-    // `is_whole` has compared the length with the input's, so it fits in a usize.
     let payload = take(input, usize::try_from(header.len).unwrap_or(usize::MAX));
     unmask(payload, header.mask);
     match header.opcode {
@@ -412,10 +344,8 @@ mod tests {
         let mut bytes = [0x82, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4, 5];
         let mut decoder = Decoder::default();
         assert_eq!(decoder.decode(&mut &mut bytes[..], &limits), Ok(None));
-        let Some(Message { body: Body::Binary(bytes), .. }) = decoder.held.unwrap().message else {
-            panic!("a binary message is held")
-        };
-        assert!(bytes.capacity() <= 1 + FORESEEN_BYTES_MIN, "one byte has arrived");
+        let message = decoder.held.unwrap().message.unwrap();
+        assert!(message.bytes.capacity() <= 1 + FORESEEN_BYTES_MIN, "one byte has arrived");
     }
 
     #[test]

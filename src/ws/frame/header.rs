@@ -5,7 +5,7 @@ use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 use super::error::FrameError;
 
 /// Bytes of the longest header a client sends: two, a 64-bit length and the mask.
-pub const HEADER_BYTES_MAX: usize = 14;
+pub(super) const HEADER_BYTES_MAX: usize = 14;
 
 /// Bytes of the longest header that we send: two and a 64-bit length.
 pub(super) const SENT_HEADER_BYTES_MAX: usize = 10;
@@ -15,15 +15,15 @@ const SHORT_LENGTH_MAX: u64 = 125;
 
 /// The header of one frame from a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub(super) struct Header {
     /// Whether this is the last frame of its message.
-    pub fin: bool,
+    pub(super) fin: bool,
     /// Which kind of frame; never a reserved one.
-    pub opcode: OpCode,
+    pub(super) opcode: OpCode,
     /// Bytes of payload, as declared. Never allocate by it.
-    pub len: u64,
+    pub(super) len: u64,
     /// The masking key.
-    pub mask: [u8; 4],
+    pub(super) mask: [u8; 4],
 }
 
 impl Header {
@@ -37,7 +37,10 @@ impl Header {
     /// # Errors
     /// Every fault that a header can have by itself; the limits of its message are not checked
     /// here.
-    pub fn read(bytes: &[u8], in_message: bool) -> Result<Option<(Self, usize)>, FrameError> {
+    pub(super) fn read(
+        bytes: &[u8],
+        in_message: bool,
+    ) -> Result<Option<(Self, usize)>, FrameError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         let fin = first & 0x80 != 0;
         let opcode = OpCode::from(first & 0x0f);

@@ -20,8 +20,6 @@ pub use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode}
 
 pub use decoder::{Decoder, Event};
 pub use error::FrameError;
-use header::SENT_HEADER_BYTES_MAX;
-pub use header::{HEADER_BYTES_MAX, Header};
 pub use mask::unmask;
 
 /// The most bytes of a reason in a Close frame: the 125 of a control frame less the code.
@@ -34,7 +32,7 @@ pub struct Frame(Rc<[u8]>);
 impl Frame {
     /// A frame of the given kind. Control frames must keep their payload within 125 bytes.
     pub fn new(opcode: OpCode, payload: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(SENT_HEADER_BYTES_MAX + payload.len());
+        let mut bytes = Vec::with_capacity(header::SENT_HEADER_BYTES_MAX + payload.len());
         append(opcode, payload, &mut bytes);
         Self(bytes.into())
     }
