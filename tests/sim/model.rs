@@ -47,6 +47,7 @@ impl World {
         let is_over = self.driver.server.is_drained(self.driver.now);
         let next = self.driver.server.poll_timeout();
         assert!(is_over || next.is_none_or(|at| at > self.driver.now.mono_ms), "deadlines advance");
+        self.note_changes();
         Self::rooms().for_each(|room| self.check_senders(room));
         for who in 0..self.clients.len() {
             self.check_order(who);
@@ -59,7 +60,6 @@ impl World {
             }
         }
         Self::rooms().for_each(|room| self.check_members(room));
-        self.ledger.exits = [0; ROOMS];
         self.check_frames();
         self.check_idle();
     }
@@ -74,13 +74,13 @@ impl World {
         assert!(is_blocked || frames <= most, "{} is told {frames} frames at once", client.name);
     }
 
-    /// Whoever waits at a gate gets its chance before others get another one. Those who have left
-    /// are told of first.
+    /// Whoever waits at a gate gets its chance before others get another one. Those who have
+    /// left are told of first.
     pub(crate) fn check_wait(&self, who: usize) {
         let Client { name, connection, room, .. } = &self.clients[who];
         if let Some(Wait { in_vain, others }) = connection.wait {
             // A room has a gate for each version.
-            let most = 2 * (others + 2) + self.ledger.exits[*room];
+            let most = 2 * (others + 2) + self.ledger.changes[*room];
             assert!(in_vain <= most, "{name} was woken in vain {in_vain} times, for {others}");
         }
     }
