@@ -113,12 +113,10 @@ impl World {
         }
     }
 
-    /// Nobody who behaves is dropped without being told why, unless its socket does not take the
-    /// Close: for who is sent away with a record half replayed a queue is kept, and no more.
-    pub(crate) fn check_reason(&self, who: usize, is_blocked: bool) {
+    /// Nobody who behaves is dropped without being told why.
+    pub(crate) fn check_reason(&self, who: usize) {
         let client = &self.clients[who];
         let is_told = !client.is_member() || !client.reads_all() || client.connection.is_broken;
-        let is_told = is_told || (is_blocked && !client.takes_all());
         assert!(is_told || client.temper == Temper::Malicious, "{} lost its place", client.name);
     }
 
