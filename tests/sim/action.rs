@@ -14,6 +14,8 @@ pub(crate) struct Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Connect,
+    /// So do others, one right after the other, while somebody speaks.
+    ConnectMany,
     Say,
     /// It says more at once than its room's gate lets through.
     SayMany,
@@ -54,6 +56,7 @@ pub(crate) enum Kind {
 /// Kinds and how likely they are beside each other.
 const WEIGHTS: &[(Kind, usize)] = &[
     (Kind::Connect, 12),
+    (Kind::ConnectMany, 2),
     (Kind::Say, 30),
     (Kind::SayMany, 4),
     (Kind::Arrive, 40),

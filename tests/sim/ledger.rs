@@ -41,9 +41,11 @@ pub(crate) struct Ledger {
     /// Frames written to connections that are forgotten, and how many of their streams end in the
     /// middle of a frame.
     forgotten: (u64, u64),
-    /// When somebody has joined or left each room, and when it had a crowd.
+    /// When it was last told that somebody has joined or left each room, and when it had a crowd.
     pub(crate) changed_ms: [u64; ROOMS],
     pub(crate) crowd_ms: [u64; ROOMS],
+    /// How many have joined or left each room since the last iteration was over.
+    pub(crate) changes: [usize; ROOMS],
     pub(crate) reached: Reached,
 }
 
@@ -92,10 +94,8 @@ impl World {
             // Each change is told, and the number of members after it.
             let ledger = &mut self.ledger;
             ledger.expected.1 += 2 * changes * most;
+            ledger.changes[room] += usize::try_from(changes).expect("few");
             let now_ms = self.driver.now.mono_ms;
-            if changes > 0 {
-                ledger.changed_ms[room] = now_ms;
-            }
             if usize::try_from(most).is_ok_and(|most| most >= self.thresholds.crowd) {
                 ledger.crowd_ms[room] = now_ms;
             }
@@ -110,6 +110,15 @@ impl World {
         let connection = &mut self.clients[who].connection;
         let start = connection.since().unwrap_or(0).clamp(oldest, joined_at);
         connection.order = Some((start, joined_at));
+    }
+
+    /// An iteration is over, in which it was told who came and left, or held.
+    pub(crate) fn note_changes(&mut self) {
+        for room in Self::rooms() {
+            if std::mem::take(&mut self.ledger.changes[room]) > 0 {
+                self.ledger.changed_ms[room] = self.driver.now.mono_ms;
+            }
+        }
     }
 
     /// Every frame that members were to be told is written, dropped, or waits.

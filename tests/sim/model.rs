@@ -47,6 +47,7 @@ impl World {
         let is_over = self.driver.server.is_drained(self.driver.now);
         let next = self.driver.server.poll_timeout();
         assert!(is_over || next.is_none_or(|at| at > self.driver.now.mono_ms), "deadlines advance");
+        self.note_changes();
         Self::rooms().for_each(|room| self.check_senders(room));
         for who in 0..self.clients.len() {
             self.check_order(who);
@@ -73,12 +74,13 @@ impl World {
         assert!(is_blocked || frames <= most, "{} is told {frames} frames at once", client.name);
     }
 
-    /// Whoever waits at a gate gets its chance before others get another one.
+    /// Whoever waits at a gate gets its chance before others get another one. Those who have
+    /// left are told of first.
     pub(crate) fn check_wait(&self, who: usize) {
-        let Client { name, connection, .. } = &self.clients[who];
+        let Client { name, connection, room, .. } = &self.clients[who];
         if let Some(Wait { in_vain, others }) = connection.wait {
             // A room has a gate for each version.
-            let most = 2 * (others + 2);
+            let most = 2 * (others + 2) + self.ledger.changes[*room];
             assert!(in_vain <= most, "{name} was woken in vain {in_vain} times, for {others}");
         }
     }
@@ -111,12 +113,10 @@ impl World {
         }
     }
 
-    /// Nobody who behaves is dropped without being told why, unless its socket does not take the
-    /// Close: for who is sent away with a record half replayed a queue is kept, and no more.
-    pub(crate) fn check_reason(&self, who: usize, is_blocked: bool) {
+    /// Nobody who behaves is dropped without being told why.
+    pub(crate) fn check_reason(&self, who: usize) {
         let client = &self.clients[who];
         let is_told = !client.is_member() || !client.reads_all() || client.connection.is_broken;
-        let is_told = is_told || (is_blocked && !client.takes_all());
         assert!(is_told || client.temper == Temper::Malicious, "{} lost its place", client.name);
     }
 

@@ -262,13 +262,13 @@ impl World {
     pub(crate) fn collect_closed(&mut self) {
         for socket in std::mem::take(&mut self.driver.closed) {
             let who = self.find(socket.id);
-            let (client, is_blocked) = (&mut self.clients[who], socket.is_blocked);
+            let client = &mut self.clients[who];
             // What is in the socket's buffer still arrives.
             if client.reads() {
                 client.connection.read(&Vec::from(socket.received));
             }
             self.slots[socket.id.slot()] = None;
-            self.check_reason(who, is_blocked);
+            self.check_reason(who);
             self.ghosts.push(socket.id);
             let connection = &mut self.clients[who].connection;
             connection.peer = None;

@@ -35,7 +35,8 @@ const WALL_JUMPS_MS: [i64; 4] = [0, -3_600_000, 31_536_000_000, -4_000_000_000_0
 /// Chat messages that somebody says at once: more than the gate of most rooms lets through.
 const MANY_TEXTS: usize = 40;
 
-/// How many lose their connection at once.
+/// How many connect and lose their connection at once.
+const MANY_CONNECTS: usize = 8;
 const MANY_RESETS: usize = 40;
 
 /// Every threshold so small that a few clients cross it.
@@ -109,6 +110,7 @@ impl World {
         let mut random = Random::new(how);
         match kind {
             Kind::Connect => self.connect(who, &mut random),
+            Kind::ConnectMany => self.connect_many(who, &mut random),
             Kind::Say => {
                 let texts = 1 + random.below(3);
                 self.say(who, texts, &mut random);
@@ -254,6 +256,17 @@ impl World {
             connection.sending.clear();
             connection.is_leaving = true;
             connection.sending.extend(nonsense(random));
+        }
+    }
+
+    fn connect_many(&mut self, who: usize, random: &mut Random) {
+        for who in who..(who + MANY_CONNECTS).min(self.ordinary) {
+            self.connect(who, random);
+            self.arrive_all(who);
+            let speaker = random.below(self.ordinary);
+            self.say(speaker, 1, random);
+            self.arrive_all(speaker);
+            self.act_on_outputs(random.below(4));
         }
     }
 
