@@ -168,6 +168,8 @@ impl<A: Application> Connections<A> {
     /// The connection is broken, or there is nothing more to wait for.
     pub fn handle_closed(&mut self, id: PeerId, now: Now) {
         if self.peers.all.get(id).is_some() {
+            // Nothing more is written to it, so its room's channel need not keep anything.
+            self.peers.outbound.close(id);
             self.exit(id, Ending::Lost, None, now);
             self.peers.forget(id);
         }

@@ -234,6 +234,9 @@ impl Outbound {
             channel.readers.reserve_exact(growth(channel.readers.len()));
         }
         channel.readers.push(id);
+        if replay.is_empty() && !reader.is_blocked {
+            return;
+        }
         if !replay.is_empty() {
             let (next, last) = replay.into_inner();
             channel.replayed_from =
