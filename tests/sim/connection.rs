@@ -89,6 +89,8 @@ pub(crate) struct Connection {
     /// Where in the room's order the first of them must be, and how much the room had said when
     /// the client joined.
     pub(crate) order: Option<(usize, usize)>,
+    /// How much the room had said when it left by something that it had sent.
+    pub(crate) left_at: Option<usize>,
     /// The count of the room that it was told last.
     pub(crate) count: Option<u64>,
     /// Whether everybody who comes or goes is announced.
@@ -134,6 +136,7 @@ impl Connection {
             replayed: None,
             checked: 0,
             order: None,
+            left_at: None,
             count: None,
             is_announced: false,
             came: 0,

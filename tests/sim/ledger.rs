@@ -1,5 +1,7 @@
 //! What must add up: how many frames members were to be told, and what became of them.
 
+use hallway::limits::EVENT_FRAMES_MAX;
+
 use super::connection::Connection;
 use super::world::{ROOMS, World};
 
@@ -80,12 +82,6 @@ impl World {
             ledger.expected.0 += messages * before.members[room] as u64;
             ledger.expected.1 += messages * before.members[room] as u64;
         }
-        if let Some(who) = who.filter(|_| after.exited > before.exited) {
-            let peer = self.clients[who].connection.peer;
-            let socket = peer.and_then(|peer| self.driver.socket(peer));
-            let is_blocked = socket.is_some_and(|socket| socket.is_blocked);
-            self.ledger.reached.left_behind += u64::from(is_blocked);
-        }
         for room in Self::rooms() {
             let is_here = who.is_some_and(|who| self.clients[who].room == room);
             let most = before.members[room] as u64 + if is_here { joined } else { 0 };
@@ -129,15 +125,20 @@ impl World {
             cut += u64::from(client.connection.written.is_cut());
         }
         let outbound = &self.driver.server.peers().outbound;
-        let frames = outbound.frames();
+        let (frames, depth) = (outbound.frames(), outbound.depth());
         let is_counted = (counted..=counted + cut).contains(&frames.sent);
         assert!(is_counted, "{} frames are sent, {counted} are whole, {cut} are cut", frames.sent);
-        let waiting = outbound.depth().sum.frames;
+        let waiting = depth.sum.frames;
         let told = frames.sent + frames.too_slow + frames.gone + waiting;
         let (least, most) = self.ledger.expected;
         assert!(
             (least..=most).contains(&told),
             "{told} of {least} to {most}: {frames:?}, {waiting}"
         );
+        // A queue when the last pass was over, and what is said until somebody leaves or the next
+        // one is over.
+        let queue = u64::from(self.limits.queue_frames_max);
+        let lag_max = queue + queue / 2 + u64::from(EVENT_FRAMES_MAX);
+        assert!(depth.max.frames <= lag_max, "somebody lags by {} frames", depth.max.frames);
     }
 }

@@ -53,6 +53,7 @@ impl World {
             self.check_order(who);
             self.check_told(who);
             self.check_input(who);
+            self.check_left(who);
             let client = &self.clients[who];
             if client.reads_all() && client.is_member() {
                 self.check_knows_all(client);
@@ -82,6 +83,21 @@ impl World {
             // A room has a gate for each version.
             let most = 2 * (others + 2) + self.ledger.changes[*room];
             assert!(in_vain <= most, "{name} was woken in vain {in_vain} times, for {others}");
+        }
+    }
+
+    /// Whoever has left with messages unread, and does not read them, is dropped when its room has
+    /// said a queue since.
+    fn check_left(&self, who: usize) {
+        let Client { name, room, connection, .. } = &self.clients[who];
+        let socket = connection.peer.and_then(|peer| self.driver.socket(peer));
+        if let Some((left_at, (start, _))) = connection.left_at.zip(connection.order)
+            && socket.is_some_and(|socket| socket.is_blocked)
+            && start + connection.written.texts < left_at
+        {
+            let since = self.ledger.said[*room] - left_at;
+            let most = self.limits.queue_frames_max as usize;
+            assert!(since <= most, "{since} messages are kept for {name}, who has left");
         }
     }
 
@@ -332,6 +348,10 @@ impl World {
             .all(|at| since_ms(at) < self.thresholds.news_ms);
         let is_known = count == Some(members);
         assert!(is_known || may_be_held, "{} knows {count:?} of {members}", client.name);
+        let next = self.driver.server.poll_timeout();
+        let is_woken =
+            next.is_some_and(|at| at <= self.driver.now.mono_ms + self.thresholds.news_ms);
+        assert!(is_known || is_woken, "the loop sleeps on while news are held");
         self.ledger.reached.held += u64::from(!is_known);
     }
 

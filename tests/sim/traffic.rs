@@ -4,7 +4,7 @@ use hallway::conn::{Connections, Output};
 use hallway::peer::PeerId;
 use testkit::Driver;
 
-use super::client::Temper;
+use super::client::{Client, Temper};
 use super::connection::Wait;
 use super::ledger::Snapshot;
 use super::random::Random;
@@ -34,8 +34,21 @@ impl World {
         let len = if client.temper == Temper::Dribbling { 1 } else { len };
         let len = len.min(connection.sending.len());
         let segment: Vec<u8> = connection.sending.drain(..len).collect();
+        let exited = self.snapshot().exited;
         self.watch(Some(who), |driver| driver.send(peer, &segment));
+        if self.snapshot().exited > exited {
+            self.note_left(who);
+        }
         self.note_wait(who, false);
+    }
+
+    /// Notes that a member has left, and how much its room had said by then.
+    fn note_left(&mut self, who: usize) {
+        let Client { room, connection, .. } = &mut self.clients[who];
+        connection.left_at = Some(self.ledger.said[*room]);
+        let socket = connection.peer.and_then(|peer| self.driver.socket(peer));
+        let is_blocked = socket.is_some_and(|socket| socket.is_blocked);
+        self.ledger.reached.left_behind += u64::from(is_blocked);
     }
 
     /// Notes whether input of a client waits, after some of it was handed in.
