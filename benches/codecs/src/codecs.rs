@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use fastwebsockets::{Frame, OpCode as FastOpCode, Payload, Role as FastRole, WebSocket};
 use hallway::limits::{Limits, READ_BUFFER_BYTES};
-use hallway::wire::frame::{Data, Decoder, Event, OpCode, append};
+use hallway::ws::frame::{Data, Decoder, Event, OpCode, append};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Message, Utf8Bytes};
 

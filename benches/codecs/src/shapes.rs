@@ -1,7 +1,7 @@
 //! What the peers send: which messages, and in which pieces they come out of the socket.
 
 use hallway::limits::READ_BUFFER_BYTES;
-use hallway::wire::frame::unmask;
+use hallway::ws::frame::unmask;
 
 use crate::stream::Stream;
 
