@@ -18,10 +18,26 @@ pub const REQUEST_HEADERS_MAX: usize = 64;
 /// Excess: 408 and the connection ends.
 pub const REQUEST_MS_MAX: u64 = 10_000;
 
-/// How long a connection that is no WebSocket keeps its slot when all are taken, in milliseconds:
-/// a request and its answer over any line that still serves to chat. Excess: it is evicted for
-/// whoever comes next, the oldest first.
+/// How long a connection that is no WebSocket, or not any more, keeps its slot from others of its
+/// address when all are taken, in milliseconds: a request and its answer over any line that still
+/// serves to chat. Excess: it is evicted for whoever comes next, the oldest first. It gives way to
+/// other addresses at once, if none has more of such connections than its own.
 pub const PENDING_MS_MIN: u64 = 250;
+
+/// Connections from one address beyond `peers_per_ip_max`, for the page and for refusals: browsers
+/// open six. Excess: turned away before their request.
+pub const PENDING_PER_ADDRESS_MAX: u32 = 8;
+
+/// How many peers that send as fast as they may one address stands for: a household, or a school
+/// behind one router. Excess: their next messages wait, one after the other.
+pub const ADDRESS_PEERS: u32 = 20;
+
+/// The time in which `joins_per_minute` come back, in milliseconds.
+pub const JOINS_PERIOD_MS: u64 = 60_000;
+
+/// Addresses without connections that are remembered until they have back what they have used up.
+/// Excess: the one that was left first is forgotten.
+pub const ADDRESSES_KEPT: usize = 4096;
 
 /// Frames of one fragmented message. Text of 4 KiB in sensible pieces needs a dozen.
 /// Excess: Close 1009.
@@ -55,20 +71,32 @@ pub const CLOSE_MS_MAX: u64 = 2_000;
 /// command line is an exit within five seconds. Excess: the sockets are dropped.
 pub const DRAIN_MS_MAX: u64 = 4_500;
 
-/// How long a peer may stay over its message rate before Close 1008, in milliseconds.
-pub const RATE_GRACE_MS: u64 = 10_000;
-
-/// A pause this long between refused messages ends a spell over the rate, in milliseconds.
-pub const RATE_PAUSE_MS: u64 = 1_000;
+/// How long a WebSocket's socket may take no byte while some wait for it, in milliseconds, however
+/// much its peer sends meanwhile. Excess: the socket is dropped.
+pub const PROGRESS_MS_MAX: u64 = 30_000;
 
 /// Seconds that a 503 asks the client to wait (RFC 9110, section 10.2.3).
 pub const RETRY_AFTER_SECONDS: u32 = 5;
 
-/// The one read buffer of the loop, in bytes: what a peer can hand in with one `read`.
-pub const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// The one read buffer of the loop, in bytes: what a peer can hand in with one `read`, and so what
+/// is kept of a peer whose messages must wait. The rest waits in the kernel.
+pub const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// `read` calls for one peer and iteration. Excess: the rest waits for the next iteration.
 pub const READS_PER_PEER_AND_ITERATION: usize = 4;
+
+/// Messages and control frames of one peer that are taken in one iteration. Excess: the rest waits
+/// for the next iteration, behind those of others.
+pub const MESSAGES_PER_PEER_AND_ITERATION: usize = 16;
+
+/// What the kernel may hold of a peer's bytes that are not read, in bytes; Linux doubles it for its
+/// own records. Excess: TCP makes the peer wait.
+pub const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
+
+/// What the kernel may hold of bytes for a peer, in bytes; Linux doubles it for its own records. A
+/// third of it must be free before more is written, so a line of 16 KB/s shows progress every few
+/// seconds. Excess: the rest waits in the server, see `queue_bytes_max`.
+pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Connections accepted in one iteration. Excess: the rest waits for the next iteration.
 pub const ACCEPTS_PER_ITERATION: usize = 256;
@@ -103,10 +131,14 @@ pub struct Limits {
     pub text_bytes_max: u32,
     /// WebSocket peers at once. Excess: 503 with `Retry-After`.
     pub peers_max: u32,
-    /// WebSocket peers from one address, 0 for any number. Excess: 429.
+    /// WebSockets from one address, of IPv6 a /64, until their connections are gone; 0 for any
+    /// number. Excess: 429.
     pub peers_per_ip_max: u32,
-    /// Messages a second and peer that refill its bucket, 0 for no limit. Excess: an error to
-    /// the sender, and after [`RATE_GRACE_MS`] of it Close 1008.
+    /// Joins a minute and address, and as many at once; 0 for any number. Loopback and Unix sockets
+    /// may join as often as they like. Excess: 429 with `Retry-After`.
+    pub joins_per_minute: u32,
+    /// Messages a second and peer that refill its bucket, 0 for no limit. Excess: the peer is not
+    /// read until there is a token again. The same for `address_peers` peers of one address.
     pub rate_per_second: u32,
     /// Messages that a bucket holds.
     pub burst: u32,
@@ -120,6 +152,8 @@ pub struct Limits {
     pub rooms_max: u32,
     /// Frames of one fragmented message; [`FRAGMENTS_MAX`] unless a test or a tool lifts it.
     pub fragments_max: u32,
+    /// How many peers one address stands for; [`ADDRESS_PEERS`] unless a test lowers it.
+    pub address_peers: u32,
 }
 
 impl Default for Limits {
@@ -132,12 +166,14 @@ impl Default for Limits {
             text_bytes_max: 4096,
             peers_max: 1000,
             peers_per_ip_max: 0,
-            rate_per_second: 50,
-            burst: 1000,
+            joins_per_minute: 300,
+            rate_per_second: 10,
+            burst: 50,
             ping_ms: 30_000,
             announce_up_to: 1000,
             rooms_max: 1000,
             fragments_max: FRAGMENTS_MAX,
+            address_peers: ADDRESS_PEERS,
         }
     }
 }
@@ -156,6 +192,8 @@ pub const TEXT_BYTES: RangeInclusive<u64> = 1..=1024 * 1024;
 pub const PEERS: RangeInclusive<u64> = 1..=1_000_000;
 /// `--max-peers-per-ip`
 pub const PEERS_PER_IP: RangeInclusive<u64> = 0..=1_000_000;
+/// `--joins`
+pub const JOINS: RangeInclusive<u64> = 0..=1_000_000;
 /// `--rate`
 pub const RATE: RangeInclusive<u64> = 0..=100_000;
 /// `--burst`
@@ -216,6 +254,13 @@ impl Limits {
                  raise --queue-bytes or lower --text-bytes"
             ));
         }
+        if self.rate_per_second > 0 && self.burst > self.queue_frames_max {
+            let (burst, queue) = (self.burst, self.queue_frames_max);
+            return Err(format!(
+                "--burst {burst} is more than --queue-frames {queue}: one client could send more \
+                 at once than others may be behind; lower --burst or raise --queue-frames"
+            ));
+        }
         if u64::from(history) * u64::from(text) > u32::MAX.into() {
             return Err(format!(
                 "--history {history} of messages of --text-bytes {text} can take more than 4 GiB \
@@ -230,7 +275,6 @@ const _: () = {
     assert!(DRAIN_MS_MAX < 5_000, "the command line promises five seconds");
     assert!(CLOSE_MS_MAX < DRAIN_MS_MAX, "a drain waits for each Close");
     assert!(PENDING_MS_MIN < REQUEST_MS_MAX, "who is evicted has its deadline yet to come");
-    assert!(REQUEST_BYTES_MAX <= READ_BUFFER_BYTES, "a head fits in one read");
     assert!(WRITE_SLICES_MAX <= 1024, "IOV_MAX on Linux");
     assert!(*QUEUE_FRAMES.start() >= 2 * EVENT_FRAMES_MAX as u64, "an event fits");
     assert!(ERROR_BYTES_MAX * 6 < 4096, "an error fits in the smallest queue");
@@ -263,6 +307,11 @@ mod tests {
             said.contains("--history 1000000") && said.contains("--text-bytes 10000"),
             "{said}"
         );
+
+        let burst = Limits { burst: 257, ..Limits::default() };
+        let said = burst.check().unwrap_err();
+        assert!(said.contains("--burst 257") && said.contains("--queue-frames 256"), "{said}");
+        assert_eq!(Limits { rate_per_second: 0, ..burst }.check(), Ok(()));
 
         let queue = Limits { queue_bytes_max: 4096, ..Limits::default() };
         let said = queue.check().unwrap_err();

@@ -114,7 +114,7 @@ fn a_log_is_never_trimmed_in_the_middle_of_a_frame() {
     let (key, ids) = script.room(2);
     script.text(key, "<first.....>");
     script.write(ids[1], 9);
-    script.out.handle_blocked(ids[1]);
+    script.out.handle_blocked(ids[1], 0);
     script.rest(&[]);
     // More than half of the log could go.
     script.text(key, "<2>");
@@ -133,7 +133,7 @@ fn who_was_blocked_while_it_had_all_keeps_its_place() {
     for &id in ids.iter().rev() {
         script.write(id, None);
     }
-    script.out.handle_blocked(ids[2]);
+    script.out.handle_blocked(ids[2], 0);
     script.rest(&[]);
     script.text(key, "<2>");
     script.rest(&[]);
@@ -149,7 +149,7 @@ fn who_is_unblocked_and_not_yet_written_to_keeps_its_place() {
     let mut script = default();
     let (key, ids) = script.room(3);
     script.text(key, "<1>");
-    script.out.handle_blocked(ids[2]);
+    script.out.handle_blocked(ids[2], 0);
     // It is looked at, blocked, before the others; then its socket takes bytes again.
     script.write(ids[1], None);
     script.out.handle_writable(ids[2]);
@@ -182,7 +182,7 @@ fn a_channel_that_never_falls_silent_is_trimmed_and_judged() {
         // Fewer than there are readers: the pass ends with more to say.
         for _ in 0..60 {
             match script.out.poll(0) {
-                Some(Next::Write(id)) if id == stuck => script.out.handle_blocked(id),
+                Some(Next::Write(id)) if id == stuck => script.out.handle_blocked(id, 0),
                 Some(Next::Write(id)) => {
                     let len = script.pending(id).len();
                     script.out.handle_sent(id, len);
@@ -243,7 +243,7 @@ fn a_leaver_that_has_all_keeps_nothing() {
     let (key, ids) = script.room(2);
     script.text(key, "<1>");
     script.rest(&[]);
-    script.out.handle_blocked(ids[1]);
+    script.out.handle_blocked(ids[1], 0);
     script.out.finish(ids[1], Some(bytes("<close>")));
     let before = heap::held();
     for _ in 0..200 {
@@ -278,7 +278,7 @@ fn who_leaves_while_it_replays_needs_no_more_of_the_log() {
         let id = script.open();
         script.out.attach(id, key, 1..=1);
         script.write(id, 4);
-        script.out.handle_blocked(id);
+        script.out.handle_blocked(id, 0);
         match is_dismissed {
             false => script.out.finish(id, Some(bytes("<close>"))),
             true => script.out.dismiss(id, bytes("<close>")),
@@ -599,7 +599,7 @@ fn who_has_something_of_its_own_does_not_wait_for_a_crowd() {
 fn who_takes_bytes_again_is_not_too_slow() {
     let mut script = tiny();
     let (_, ids) = script.room(1);
-    script.out.handle_blocked(ids[0]);
+    script.out.handle_blocked(ids[0], 0);
     for _ in 0..9 {
         script.out.tell(ids[0], bytes("<own>"), 0);
     }
@@ -612,7 +612,7 @@ fn who_takes_bytes_again_is_not_too_slow() {
 fn who_is_blocked_may_lag_by_one_queue() {
     let mut script = tiny();
     let (key, ids) = script.room(2);
-    script.out.handle_blocked(ids[1]);
+    script.out.handle_blocked(ids[1], 0);
     for said in 1..=9 {
         assert_eq!(script.told, [], "{said} were said");
         script.text(key, "<.>");
@@ -629,7 +629,7 @@ fn an_echo_counts_once() {
     for ends in [Outcome::Sent, Outcome::Closed, Outcome::Dismissed] {
         let mut script = tiny();
         let (key, ids) = script.room(1);
-        script.out.handle_blocked(ids[0]);
+        script.out.handle_blocked(ids[0], 0);
         for _ in 0..8 {
             script.text(key, "<text>");
             script.out.tell(ids[0], bytes("<echo>"), 6);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::Chat;
 use super::routes::{Answered, draining};
-use crate::conn::{Answer, Caller, full, unavailable};
+use crate::conn::{Answer, Caller, full, retry_later, unavailable};
 use crate::envelope::{Version, name};
 use crate::http::{Request, Response, query_pairs};
 use crate::limits::{ROOM_CHARS_MAX, USERNAME_CHARS_MAX};
@@ -45,16 +45,17 @@ impl Chat {
     ) -> Answered {
         let [room, username, since, epoch] = parameters(request);
         let Grant { room, author } = self.admit(caller, handshake, &room, &username)?;
-        let (outbound, id) = (&mut caller.peers.outbound, caller.id);
-        if let Some(gate) = self.rooms.gate_of(&room, outbound) {
+        let id = caller.id;
+        if let Some(gate) = self.rooms.gate_of(&room, &caller.peers.outbound) {
             return Ok(Answer::Wait(gate));
         }
         let version = Version::choose(ws::offered(request));
         log::debug!("joined peer={id} room={room:?} username={author:?}");
         let mut first = ws::switching_protocols(&handshake.accept, version.subprotocol());
         let resume = (!since.is_empty()).then_some(Resume { since: &since, epoch: &epoch });
-        let entrance = Entrance { room: &room, username: author, version, resume };
-        self.rooms.join(outbound, id, entrance, &mut first);
+        let maker = caller.peers.address(id);
+        let entrance = Entrance { room: &room, username: author, version, resume, maker };
+        self.rooms.join(&mut caller.peers.outbound, id, entrance, &mut first);
         Ok(Answer::Upgrade(first))
     }
 
@@ -118,6 +119,18 @@ fn check_peer(caller: &Caller<'_>) -> Result<(), Response> {
     if peers.is_address_full(caller.id) {
         let sentence = "too many connections from your address";
         return Err(Response::text(429, sentence).with("Hallway-Code", "address"));
+    }
+    let wait_ms = peers.join_wait_ms(caller.id, caller.now);
+    if wait_ms > 0 && peers.is_rated(caller.id) {
+        let sentence = "too many joins from your address; wait a moment";
+        return Err(retry_later(429, "joins", sentence, wait_ms.div_ceil(1_000)));
+    }
+    if wait_ms > 0 {
+        log::warn!(
+            "many joins peer={} limited=no reason=\"it comes from this machine: a proxy here should \
+             limit its clients\"",
+            caller.id
+        );
     }
     Ok(())
 }

@@ -1,37 +1,19 @@
 //! What a member sends, and what comes of it.
 
 use super::Chat;
-use crate::conn::{Caller, Dismissal, Verdict};
+use crate::conn::Caller;
 use crate::envelope::{self, Command, Rejection, Version};
 use crate::limits::ERROR_BYTES_MAX;
 use crate::rooms::{Draft, Source};
-use crate::ws::frame::CloseCode;
 
 impl Chat {
     /// Does what a member asks for with a message.
-    pub(super) fn handle_command(
-        &mut self,
-        caller: &mut Caller<'_>,
-        text: &str,
-    ) -> Result<(), Dismissal> {
+    pub(super) fn handle_command(&mut self, caller: &mut Caller<'_>, text: &str) {
         let (peers, id, now) = (&mut *caller.peers, caller.id, caller.now);
-        let Some(member) = self.rooms.member(id) else { return Ok(()) };
+        let Some(member) = self.rooms.member(id) else { return };
         let (version, room) = (member.version, member.room);
-        let command = match peers.draw(id, now) {
-            Verdict::Within => {
-                let parsed = envelope::parse(text, version, &peers.limits);
-                parsed.map_err(|error| (error.code(), error.to_string()))
-            }
-            Verdict::Over => {
-                let rate = peers.limits.rate_per_second;
-                Err(("tooFast", format!("too fast: the limit is {rate} messages a second")))
-            }
-            Verdict::TooLong => {
-                return Err(Dismissal::new(CloseCode::Policy, "too fast for too long"));
-            }
-        };
         let outbound = &mut peers.outbound;
-        match command {
+        match envelope::parse(text, version, &peers.limits) {
             Ok(Command::Text { text, reference }) => {
                 let draft = Draft { author: member.name.clone(), text: &text };
                 let source = reference.as_deref();
@@ -43,7 +25,8 @@ impl Chat {
                 self.rooms.typing(outbound, id, now);
                 self.counters.typing += 1;
             }
-            Err((code, why)) => {
+            Err(error) => {
+                let (code, why) = (error.code(), error.to_string());
                 let is_v2 = version == Version::V2;
                 let reference = is_v2.then(|| envelope::reference(text)).flatten();
                 let why = &why[..why.floor_char_boundary(ERROR_BYTES_MAX)];
@@ -52,6 +35,5 @@ impl Chat {
                 self.counters.rejected.count(code);
             }
         }
-        Ok(())
     }
 }

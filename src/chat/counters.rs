@@ -1,6 +1,6 @@
 //! What has been said so far, as plain numbers that only grow.
 //!
-//! Texts of [`crate::conn::Counters`] = messages + typing + rejected + exited for their rate.
+//! Texts of [`crate::conn::Counters`] = messages + typing + rejected.
 
 use crate::conn::Tally;
 use crate::envelope::REJECTION_CODES;

@@ -102,7 +102,10 @@ impl Application for Chat {
         message: Message<'_>,
     ) -> Result<(), Dismissal> {
         match message {
-            Message::Text(text) => self.handle_command(caller, text),
+            Message::Text(text) => {
+                self.handle_command(caller, text);
+                Ok(())
+            }
             Message::Binary(_) => {
                 Err(Dismissal::new(CloseCode::Unsupported, "only text messages are understood"))
             }

@@ -1,55 +1,176 @@
-//! How many WebSockets come from one address.
+//! Where connections come from: what one address has, and how much it may.
+//!
+//! An address is an IPv4 address or a /64 of IPv6, which is what one subscriber gets. Unix sockets
+//! have none; all their connections count as one address, which has no rates. Neither has
+//! loopback: behind a proxy on the same machine everybody comes from there.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
 
-use crate::peer::{PeerId, PeerMap};
+use slab::Slab;
 
-/// Where each connection comes from, and how many WebSockets come from each address; nothing
-/// unless that is limited.
+use super::pace::{Bucket, Rate};
+use crate::clock::Now;
+use crate::limits::{ADDRESSES_KEPT, JOINS_PERIOD_MS, Limits, PENDING_PER_ADDRESS_MAX};
+
+/// Which address: its slot in [`Addresses`].
+pub(super) type Key = u32;
+
+/// What one address has.
+#[derive(Debug, Default)]
+struct Address {
+    ip: Option<IpAddr>,
+    connections: u32,
+    /// Connections that are or were WebSockets.
+    websockets: u32,
+    messages: Bucket,
+    joins: Bucket,
+    /// It stands in `resting`.
+    is_resting: bool,
+}
+
+/// All addresses that have connections, or have used up some of what they may.
 #[derive(Debug)]
 pub(super) struct Addresses {
-    /// WebSockets from one address, 0 for any number.
-    max: u32,
-    pub(super) of: PeerMap<IpAddr>,
-    open: BTreeMap<IpAddr, u32>,
+    all: Slab<Address>,
+    keys: BTreeMap<Option<IpAddr>, Key>,
+    /// Addresses without connections, until their buckets are full.
+    resting: VecDeque<Key>,
+    websockets_max: u32,
+    message_rate: Option<Rate>,
+    join_rate: Option<Rate>,
 }
 
 impl Addresses {
-    pub(super) fn new(max: u32) -> Self {
-        Self { max, of: PeerMap::default(), open: BTreeMap::new() }
-    }
-
-    /// A connection was taken in.
-    pub(super) fn insert(&mut self, id: PeerId, ip: Option<IpAddr>) {
-        if let Some(ip) = ip.filter(|_| self.max > 0) {
-            self.of.insert(id, ip);
+    pub(super) fn new(limits: &Limits) -> Self {
+        let message_rate = Rate::new(limits.rate_per_second, 1_000, limits.burst);
+        let (all, keys, resting) = Default::default();
+        Self {
+            all,
+            keys,
+            resting,
+            websockets_max: limits.peers_per_ip_max,
+            message_rate: message_rate.map(|rate| rate.times(limits.address_peers)),
+            join_rate: Rate::new(limits.joins_per_minute, JOINS_PERIOD_MS, limits.joins_per_minute),
         }
     }
 
-    /// Whether a connection's address has as many WebSockets as it may.
-    pub(super) fn is_full(&self, id: PeerId) -> bool {
-        let count = self.of.get(id).and_then(|ip| self.open.get(ip));
-        count.is_some_and(|&count| count >= self.max)
+    /// The address itself: `None` for a Unix socket.
+    pub(super) fn ip(&self, key: Key) -> Option<IpAddr> {
+        self.all.get(key as usize)?.ip
     }
 
-    /// It has become a WebSocket.
-    pub(super) fn count(&mut self, id: PeerId) {
-        if let Some(ip) = self.of.get(id) {
-            *self.open.entry(*ip).or_default() += 1;
+    /// The address of a new connection; `None` where it has as many as it may.
+    pub(super) fn open(&mut self, ip: Option<IpAddr>, now: Now) -> Option<Key> {
+        self.forget_rested(now);
+        let ip = ip.map(network);
+        let key = match self.keys.get(&ip) {
+            Some(&key) => key,
+            None => self.insert(ip),
+        };
+        let address = &mut self.all[key as usize];
+        let most = self.websockets_max.saturating_add(PENDING_PER_ADDRESS_MAX);
+        if self.websockets_max > 0 && address.connections >= most {
+            return None;
+        }
+        address.connections += 1;
+        Some(key)
+    }
+
+    fn insert(&mut self, ip: Option<IpAddr>) -> Key {
+        let address = Address { ip, ..Address::default() };
+        // There are not more than connections and those that are kept.
+        let key = Key::try_from(self.all.insert(address)).unwrap_or(Key::MAX);
+        self.keys.insert(ip, key);
+        key
+    }
+
+    /// A connection of this address is gone.
+    pub(super) fn close(&mut self, key: Key, was_websocket: bool) {
+        let Some(address) = self.all.get_mut(key as usize) else { return };
+        address.connections -= 1;
+        address.websockets -= u32::from(was_websocket);
+        if address.connections == 0 && !address.is_resting {
+            address.is_resting = true;
+            self.resting.push_back(key);
         }
     }
 
-    /// It is one no longer.
-    pub(super) fn uncount(&mut self, id: PeerId) {
-        if let Some(ip) = self.of.get(id)
-            && let Some(count) = self.open.get_mut(ip)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.open.remove(ip);
+    /// Forgets addresses that have no connection, when their buckets are full or there are too
+    /// many of them. Work: constant.
+    fn forget_rested(&mut self, now: Now) {
+        for _ in 0..2 {
+            let Some(key) = self.resting.pop_front() else { return };
+            let is_one_too_many = self.resting.len() >= ADDRESSES_KEPT;
+            let Some(address) = self.all.get_mut(key as usize) else { return };
+            let is_full =
+                address.messages.is_full(now.mono_ms) && address.joins.is_full(now.mono_ms);
+            if address.connections > 0 {
+                address.is_resting = false;
+            } else if is_full || is_one_too_many {
+                let Address { ip, .. } = self.all.remove(key as usize);
+                self.keys.remove(&ip);
+            } else {
+                self.resting.push_back(key);
             }
         }
+    }
+
+    // --- WebSockets
+
+    /// Whether an address has as many WebSockets as it may.
+    pub(super) fn is_full(&self, key: Key) -> bool {
+        let count = self.all.get(key as usize).map_or(0, |address| address.websockets);
+        self.websockets_max > 0 && count >= self.websockets_max
+    }
+
+    /// A connection has become a WebSocket. It stays one for its address until it is gone.
+    pub(super) fn join(&mut self, key: Key, now: Now) {
+        let Some(address) = self.all.get_mut(key as usize) else { return };
+        address.websockets += 1;
+        if let Some(rate) = self.join_rate {
+            address.joins.draw(now.mono_ms, rate);
+        }
+    }
+
+    /// How long an address must wait until one more of its connections may join, in milliseconds:
+    /// 0 for not at all.
+    pub(super) fn join_wait_ms(&self, key: Key, now: Now) -> u64 {
+        let address = self.all.get(key as usize).zip(self.join_rate);
+        let ready_ms = address.map_or(0, |(address, rate)| address.joins.ready_ms(rate));
+        ready_ms.saturating_sub(now.mono_ms)
+    }
+
+    /// Whether an address has rates. See above.
+    pub(super) fn is_rated(&self, key: Key) -> bool {
+        self.ip(key).is_some_and(|ip| !ip.is_loopback())
+    }
+
+    /// A peer has sent a message: from when on the address has a token for its next one, in
+    /// milliseconds.
+    pub(super) fn draw(&mut self, key: Key, now: Now) -> u64 {
+        if !self.is_rated(key) {
+            return 0;
+        }
+        let address = self.all.get_mut(key as usize).zip(self.message_rate);
+        address.map_or(0, |(address, rate)| address.messages.draw(now.mono_ms, rate))
+    }
+
+    /// Panics where the parts do not agree with so many connections. Work: everything; for tests.
+    pub(super) fn check_invariants(&self, connections: usize) {
+        let counted: usize = self.all.iter().map(|(_, of)| of.connections as usize).sum();
+        assert_eq!(counted, connections, "each has an address");
+        assert_eq!(self.all.len(), self.keys.len());
+        let is_kept = |address: &Address| address.connections > 0 || address.is_resting;
+        assert!(self.all.iter().all(|(_, address)| is_kept(address)), "who rests is forgotten");
+    }
+}
+
+/// The network that counts as one address.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        ip => ip,
     }
 }
 
@@ -57,16 +178,68 @@ impl Addresses {
 mod tests {
     use super::*;
 
+    const A: [u8; 4] = [192, 0, 2, 1];
+    const B: [u8; 4] = [192, 0, 2, 2];
+
+    fn at(mono_ms: u64) -> Now {
+        Now { mono_ms, ..Now::default() }
+    }
+
+    fn addresses(limits: Limits) -> Addresses {
+        Addresses::new(&limits)
+    }
+
     #[test]
-    fn an_address_is_full_until_one_of_its_websockets_ends() {
-        let ids = [0, 1, 2].map(|slot| PeerId::new(slot, slot));
-        let mut addresses = Addresses::new(1);
-        ids[..2].iter().for_each(|&id| addresses.insert(id, Some([192, 0, 2, 1].into())));
-        addresses.insert(ids[2], Some([192, 0, 2, 2].into()));
-        addresses.count(ids[0]);
-        assert_eq!(ids.map(|id| addresses.is_full(id)), [true, true, false]);
-        addresses.uncount(ids[0]);
-        addresses.of.remove(ids[0]);
-        assert!(!addresses.is_full(ids[1]) && addresses.open.is_empty());
+    fn a_subscriber_is_one_address() {
+        let of = |ip: &str| network(ip.parse().unwrap()).to_string();
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(
+            (of("192.0.2.1"), of("::ffff:192.0.2.1")),
+            ("192.0.2.1".into(), "192.0.2.1".into())
+        );
+    }
+
+    #[test]
+    fn an_address_is_full_until_one_of_its_websockets_is_gone() {
+        let mut addresses = addresses(Limits { peers_per_ip_max: 1, ..Limits::default() });
+        let key = addresses.open(Some(A.into()), at(0)).unwrap();
+        assert!(!addresses.is_full(key));
+        addresses.join(key, at(0));
+        assert!(addresses.is_full(key));
+        for _ in 0..PENDING_PER_ADDRESS_MAX {
+            addresses.open(Some(A.into()), at(0)).unwrap();
+        }
+        assert_eq!(addresses.open(Some(A.into()), at(0)), None, "with those that are pending");
+        assert!(addresses.open(Some(B.into()), at(0)).is_some());
+        addresses.close(key, true);
+        assert!(!addresses.is_full(key));
+    }
+
+    #[test]
+    fn what_an_address_has_used_up_outlasts_its_connections_and_is_forgotten() {
+        let mut addresses = addresses(Limits { joins_per_minute: 2, ..Limits::default() });
+        for _ in 0..2 {
+            let key = addresses.open(Some(A.into()), at(0)).unwrap();
+            assert_eq!(addresses.join_wait_ms(key, at(0)), 0);
+            addresses.join(key, at(0));
+            addresses.close(key, true);
+        }
+        let key = addresses.open(Some(A.into()), at(0)).unwrap();
+        assert_eq!(addresses.join_wait_ms(key, at(10_000)), 20_000);
+        addresses.close(key, false);
+        let other = addresses.open(Some(B.into()), at(60_000)).unwrap();
+        addresses.close(other, false);
+        assert_eq!(addresses.all.len(), 1, "its bucket is full");
+    }
+
+    #[test]
+    fn unix_sockets_and_loopback_have_no_rates() {
+        let limits = Limits { rate_per_second: 1, burst: 1, address_peers: 2, ..Limits::default() };
+        let mut addresses = addresses(limits);
+        for (ip, is_rated) in [(None, false), (Some([127, 0, 0, 1]), false), (Some(A), true)] {
+            let key = addresses.open(ip.map(IpAddr::from), at(0)).unwrap();
+            let ready: Vec<u64> = (0..3).map(|_| addresses.draw(key, at(0))).collect();
+            assert_eq!(ready, if is_rated { [0, 500, 1_000] } else { [0; 3] }, "{ip:?}");
+        }
     }
 }

@@ -16,7 +16,8 @@ impl<A> Connections<A> {
         let timed = all.iter().filter(|(_, peer)| peer.deadline_ms != NEVER);
         let timed: BTreeSet<_> = timed.map(|(id, peer)| (peer.deadline_ms, id)).collect();
         assert_eq!(timed, *deadlines, "every deadline has its peer");
-        assert!(pending.len() <= all.len() - open, "a WebSocket is not pending");
+        assert_eq!(pending.len(), all.len() - open, "all but WebSockets may be evicted");
+        self.peers.addresses.check_invariants(all.len());
 
         let &Counters { accepted, closed, joined, exited, served, refused, .. } = counters;
         assert_eq!(accepted, closed.sum() + all.len() as u64, "all are here or gone");

@@ -4,6 +4,7 @@ use super::peer::Phase;
 use super::{Answer, Application, Connections, Ending, Peers};
 use crate::clock::Now;
 use crate::http::Response;
+use crate::limits::PROGRESS_MS_MAX;
 use crate::peer::PeerId;
 
 /// The deadline of a peer that has none.
@@ -25,6 +26,17 @@ impl Peers {
         }
     }
 
+    /// Looks at a connection again when it has taken no byte for too long, if some wait for it.
+    pub(super) fn look_at_progress(&mut self, id: PeerId) {
+        let from_ms = self.outbound.stalled_from_ms(id);
+        let deadline_ms = self.all.get(id).map(|peer| peer.deadline_ms);
+        if let Some((from_ms, deadline_ms)) = from_ms.zip(deadline_ms)
+            && from_ms + PROGRESS_MS_MAX < deadline_ms
+        {
+            self.set_deadline(id, from_ms + PROGRESS_MS_MAX);
+        }
+    }
+
     /// Looks at a WebSocket again at that time, or a little later together with others.
     pub(super) fn set_keepalive(&mut self, id: PeerId, at_ms: u64) {
         let slice = (self.limits.ping_ms / KEEPALIVE_SLICES).max(1);
@@ -42,7 +54,12 @@ impl<A: Application> Connections<A> {
                 let late = Response::text(408, "the request took too long");
                 self.peers.answer(id, Answer::Response(late), false, now);
             }
+            Phase::Open { .. } if peer.is_hung_up => self.handle_closed(id, now),
             Phase::Open { .. } => {
+                if peer.ready_ms() > now.mono_ms {
+                    // It is not read, so nobody knows whether it is silent.
+                    peer.heard_ms = now.mono_ms;
+                }
                 // Where the process was stopped nobody was asked, and what came in is yet to be
                 // read: that time was not the peer's silence.
                 peer.heard_ms += now.mono_ms.saturating_sub(peer.deadline_ms);
@@ -59,18 +76,30 @@ impl<A: Application> Connections<A> {
         let limits = &self.peers.limits;
         let (ping_ms, silence_ms_max) = (limits.ping_ms, limits.silence_ms_max());
         let silent_ms = now.mono_ms.saturating_sub(heard_ms);
-        if silent_ms >= silence_ms_max {
-            log::debug!("dropped peer={id} reason=silent silent_ms={silent_ms}");
-            self.exit(id, Ending::Silent, None, now);
-            self.handle_closed(id, now);
-        } else if silent_ms >= ping_ms {
+        let stalled_from_ms = self.peers.outbound.stalled_from_ms(id);
+        if stalled_from_ms.is_some_and(|from_ms| from_ms + PROGRESS_MS_MAX <= now.mono_ms) {
+            self.drop(id, Ending::Stalled, now);
+        } else if ping_ms > 0 && silent_ms >= silence_ms_max {
+            self.drop(id, Ending::Silent, now);
+        } else if ping_ms > 0 && silent_ms >= ping_ms {
             self.peers.outbound.ping(id, self.peers.ping.clone());
+            if let Some(peer) = self.peers.all.get_mut(id) {
+                peer.is_pinged = true;
+            }
             self.peers.counters.pinged += 1;
             let next_ms = ping_ms.min(silence_ms_max - silent_ms);
             self.peers.set_keepalive(id, now.mono_ms + next_ms);
         } else {
             self.peers.set_keepalive(id, heard_ms + ping_ms);
         }
+        self.peers.look_at_progress(id);
+    }
+
+    /// Drops a WebSocket that cannot be told why.
+    fn drop(&mut self, id: PeerId, ending: Ending, now: Now) {
+        log::debug!("dropped peer={id} reason={ending}");
+        self.exit(id, ending, None, now);
+        self.handle_closed(id, now);
     }
 }
 
@@ -88,8 +117,7 @@ mod tests {
         let mut peers = Peers::new(Rc::new(Limits::default()), Thresholds::default());
         let (a, b) = (PeerId::new(0, 1), PeerId::new(1, 2));
         for (id, at_ms) in [(a, 30), (b, 20)] {
-            let phase = Phase::Request(Vec::new());
-            peers.all.insert(id, Peer { phase, heard_ms: 0, deadline_ms: NEVER });
+            peers.all.insert(id, Peer::new(0, Now::default()));
             peers.set_deadline(id, at_ms);
         }
         assert_eq!(peers.deadlines.first(), Some(&(20, b)));

@@ -24,14 +24,14 @@ pub enum Ending {
     Lost,
     /// Nothing was heard of the WebSocket for too long.
     Silent,
+    /// The WebSocket's connection took no byte for too long while some waited for it.
+    Stalled,
     /// A fault in a frame: Close 1002.
     Protocol,
     /// A binary message: Close 1003.
     Binary,
     /// Text that is no UTF-8: Close 1007.
     NotUtf8,
-    /// The peer stayed over its rate: Close 1008.
-    OverRate,
     /// A message of too many bytes or fragments: Close 1009.
     TooBig,
     /// The reader lagged too far: Close 1013.
@@ -50,21 +50,25 @@ impl Ending {
         Self::ClosedByPeer,
         Self::Lost,
         Self::Silent,
+        Self::Stalled,
         Self::Protocol,
         Self::Binary,
         Self::NotUtf8,
-        Self::OverRate,
         Self::TooBig,
         Self::TooSlow,
         Self::GoingAway,
     ];
+
+    /// Whether a connection that ends so was a WebSocket.
+    pub(super) fn is_of_websocket(self) -> bool {
+        !matches!(self, Self::Unused | Self::Evicted | Self::Served | Self::Refused)
+    }
 
     /// The ending that a peer is told by this code.
     pub(super) fn of(code: CloseCode) -> Self {
         match code {
             CloseCode::Unsupported => Self::Binary,
             CloseCode::Invalid => Self::NotUtf8,
-            CloseCode::Policy => Self::OverRate,
             CloseCode::Size => Self::TooBig,
             CloseCode::Again => Self::TooSlow,
             CloseCode::Away => Self::GoingAway,

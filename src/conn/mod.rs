@@ -13,9 +13,10 @@ mod check;
 mod counters;
 mod deadlines;
 mod ending;
+mod pace;
 mod peer;
 mod peers;
-mod rate;
+mod pending;
 
 use std::io::IoSlice;
 use std::net::IpAddr;
@@ -26,18 +27,18 @@ pub use counters::{Counters, Endings, ITERATION_US_BUCKETS, Iterations, Refusals
 pub use deadlines::KEEPALIVE_SLICES;
 pub use ending::Ending;
 pub use peers::Peers;
-pub use rate::Verdict;
 
 use crate::clock::Now;
 use crate::http::{self, Response};
 use crate::limits::{
-    CLOSE_MS_MAX, DRAIN_MS_MAX, Limits, PENDING_MS_MIN, REFUSALS_MAX, REQUEST_MS_MAX,
-    RETRY_AFTER_SECONDS,
+    CLOSE_MS_MAX, DRAIN_MS_MAX, Limits, MESSAGES_PER_PEER_AND_ITERATION, REFUSALS_MAX,
+    REQUEST_MS_MAX, RETRY_AFTER_SECONDS,
 };
 use crate::outbound::{Bytes, Next, Thresholds};
 use crate::peer::PeerId;
 use crate::ws::frame::{CloseCode, Event, Frame};
 use crate::ws::take;
+use addresses::Key;
 use peer::{Peer, Phase, find_head};
 
 /// What the reactor is to do next.
@@ -102,23 +103,23 @@ impl<A: Application> Connections<A> {
 
     // --- what has happened
 
-    /// Takes a new connection in, in a slot that no connection has. Where all slots are taken, the
-    /// oldest connection that is pending is evicted: see [`Connections::poll_close`].
+    /// Takes a new connection in, in a slot that no connection has. Where all slots are taken,
+    /// another that is pending may be evicted for it: see [`Connections::poll_close`].
     ///
     /// `None` where there is no slot, not even for a proper refusal: see [`busy`].
     pub fn accept(&mut self, slot: u32, ip: Option<IpAddr>, now: Now) -> Option<PeerId> {
-        if !self.has_slot(now) {
+        let address = self.peers.addresses.open(ip, now);
+        let Some(address) = address.filter(|&address| self.has_slot(address, now)) else {
+            address.inspect(|&address| self.peers.addresses.close(address, false));
             self.peers.counters.turned_away += 1;
             return None;
-        }
+        };
         let peers = &mut self.peers;
         peers.generation = peers.generation.wrapping_add(1);
         let id = PeerId::new(slot, peers.generation);
-        let (phase, deadline_ms) = (Phase::Request(Vec::new()), now.mono_ms + REQUEST_MS_MAX);
-        peers.all.insert(id, Peer { phase, heard_ms: now.mono_ms, deadline_ms });
-        peers.deadlines.insert((deadline_ms, id));
-        peers.pending.insert(id.generation(), (id, now.mono_ms + PENDING_MS_MIN));
-        peers.addresses.insert(id, ip);
+        peers.all.insert(id, Peer::new(address, now));
+        peers.set_deadline(id, now.mono_ms + REQUEST_MS_MAX);
+        peers.pending.insert(address, id, now);
         peers.outbound.open(id);
         peers.counters.accepted += 1;
         Some(id)
@@ -137,9 +138,14 @@ impl<A: Application> Connections<A> {
         if let Some(peer) = self.peers.all.get_mut(id) {
             peer.heard_ms = now.mono_ms;
         }
+        let mut messages = 0..MESSAGES_PER_PEER_AND_ITERATION;
         while !input.is_empty() {
             let must_wait = match self.peers.all.get(id).map(|peer| &peer.phase) {
                 Some(Phase::Request(_)) => self.read_request(id, &mut input, now),
+                Some(Phase::Open { .. }) if messages.next().is_none() => {
+                    self.peers.outbound.wake(id);
+                    true
+                }
                 Some(Phase::Open { .. }) => self.read_message(id, &mut input, len, now),
                 Some(Phase::Closing(_)) | None => {
                     take(&mut input, usize::MAX);
@@ -165,6 +171,17 @@ impl<A: Application> Connections<A> {
         }
     }
 
+    /// The peer will send nothing more, or is gone, while some of what it has sent is still to be
+    /// handed in: that is read for as long as it takes to close.
+    pub fn handle_hang_up(&mut self, id: PeerId, now: Now) {
+        if let Some(peer) = self.peers.all.get_mut(id)
+            && peer.is_open()
+            && !std::mem::replace(&mut peer.is_hung_up, true)
+        {
+            self.peers.set_deadline(id, now.mono_ms + CLOSE_MS_MAX);
+        }
+    }
+
     /// The connection is broken, or there is nothing more to wait for.
     pub fn handle_closed(&mut self, id: PeerId, now: Now) {
         if self.peers.all.get(id).is_some() {
@@ -187,8 +204,9 @@ impl<A: Application> Connections<A> {
     }
 
     /// The socket takes no more now; [`Connections::handle_writable`] will tell.
-    pub fn handle_blocked(&mut self, id: PeerId) {
-        self.peers.outbound.handle_blocked(id);
+    pub fn handle_blocked(&mut self, id: PeerId, now: Now) {
+        self.peers.outbound.handle_blocked(id, now.mono_ms);
+        self.peers.look_at_progress(id);
     }
 
     /// Does what is due. Calling it early or often does no harm.
@@ -198,6 +216,7 @@ impl<A: Application> Connections<A> {
         {
             self.handle_deadline(id, now);
         }
+        self.peers.resume_paused(now);
     }
 
     /// An iteration of the loop has taken so long, in microseconds, without the sleep before it.
@@ -266,7 +285,9 @@ impl<A: Application> Connections<A> {
         }
         let peers = &self.peers;
         let first = peers.deadlines.first().map(|&(at_ms, _)| at_ms);
-        [peers.outbound.poll_timeout(), first, peers.drained_by_ms].into_iter().flatten().min()
+        let resumed = peers.paused.first().map(|&(at_ms, _)| at_ms);
+        let times = [peers.outbound.poll_timeout(), first, resumed, peers.drained_by_ms];
+        times.into_iter().flatten().min()
     }
 
     /// The bytes to write next to a peer, as many slices of them as fit; how many there are.
@@ -317,6 +338,10 @@ impl<A: Application> Connections<A> {
             self.peers.outbound.park(id, key, input.len() < len);
             return true;
         }
+        if let Some(ready_ms) = self.peers.paused_until_ms(id, now) {
+            self.peers.paused.insert((ready_ms, id));
+            return true;
+        }
         let Peers { all, limits, .. } = &mut self.peers;
         let Some(Peer { phase: Phase::Open { decoder, .. }, .. }) = all.get_mut(id) else {
             return false;
@@ -340,16 +365,22 @@ impl<A: Application> Connections<A> {
         match event {
             Event::Text(text) => {
                 peers.counters.texts += 1;
+                peers.charge(id, true, now);
                 return self.application.handle_message(&mut caller, Message::Text(&text));
             }
             Event::Binary(bytes) => {
+                peers.charge(id, true, now);
                 return self.application.handle_message(&mut caller, Message::Binary(&bytes));
             }
             Event::Ping(payload) => {
                 peers.counters.pings += 1;
+                peers.charge(id, false, now);
                 peers.outbound.pong(id, Frame::pong(&payload).into_bytes());
             }
-            Event::Pong(_) => peers.counters.pongs += 1,
+            Event::Pong(_) => {
+                peers.counters.pongs += 1;
+                peers.charge_pong(id, now);
+            }
             Event::Close(code) => {
                 let frame =
                     code.map_or_else(Frame::close_without_code, |code| Frame::close(code, ""));
@@ -384,23 +415,25 @@ impl<A: Application> Connections<A> {
         self.application.handle_exit(&mut Caller { peers: &mut self.peers, id, now });
         self.peers.open -= 1;
         self.peers.counters.exited.count(ending);
-        self.peers.addresses.uncount(id);
-        self.peers.begin_closing(id, ending, now.mono_ms + CLOSE_MS_MAX);
+        if self.peers.paused_until_ms(id, now).is_some() {
+            // What it has sent too fast is dropped at once.
+            self.peers.outbound.wake(id);
+        }
+        self.peers.begin_closing(id, ending, now.mono_ms + CLOSE_MS_MAX, now);
     }
 
-    /// Whether there is a slot for one more connection, or somebody is evicted for it.
+    /// Whether there is a slot for one more connection of an address, or somebody is evicted for
+    /// it.
     ///
-    /// A request that is dripped, or an answer that is not read, keeps a slot until its deadline.
-    /// Where descriptors are few, a handful of such connections could keep everybody else out; so
-    /// once all slots are taken, the oldest of them is evicted, [`PENDING_MS_MIN`] after it came.
-    fn has_slot(&mut self, now: Now) -> bool {
+    /// A request that is dripped, an answer that is not read, or a WebSocket that is over keeps a
+    /// slot until its deadline. A handful of these could keep everybody else out; so once all
+    /// slots are taken, one of the address that has the most of them is evicted.
+    fn has_slot(&mut self, address: Key, now: Now) -> bool {
         let peers = &mut self.peers;
         if peers.all.len() < (peers.limits.peers_max + REFUSALS_MAX) as usize {
             return true;
         }
-        let oldest = peers.pending.values().next();
-        let evicted = oldest.filter(|&&(_, from_ms)| from_ms <= now.mono_ms);
-        let Some(&(id, _)) = evicted else { return false };
+        let Some(id) = peers.pending.evicted_for(address, now) else { return false };
         log::debug!("dropped peer={id} reason=evicted");
         if let Some(Peer { phase: phase @ Phase::Request(_), .. }) = peers.all.get_mut(id) {
             *phase = Phase::Closing(Ending::Evicted);
@@ -422,7 +455,17 @@ pub fn full() -> Response {
 
 /// A 503 with a code for programs.
 pub fn unavailable(code: &'static str, sentence: &'static str) -> Response {
-    Response::text(503, sentence)
-        .with("Retry-After", RETRY_AFTER_SECONDS.to_string())
+    retry_later(503, code, sentence, RETRY_AFTER_SECONDS.into())
+}
+
+/// A refusal for a while, with a code for programs.
+pub fn retry_later(
+    status: u16,
+    code: &'static str,
+    sentence: &'static str,
+    seconds: u64,
+) -> Response {
+    Response::text(status, sentence)
+        .with("Retry-After", seconds.to_string())
         .with("Hallway-Code", code)
 }

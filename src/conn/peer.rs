@@ -1,7 +1,10 @@
 //! The receive side of one connection.
 
+use super::addresses::Key;
+use super::deadlines::NEVER;
 use super::ending::Ending;
-use super::rate::Bucket;
+use super::pace::Pace;
+use crate::clock::Now;
 use crate::http::{Response, head_len};
 use crate::limits::REQUEST_BYTES_MAX;
 use crate::ws::frame::Decoder;
@@ -14,12 +17,38 @@ pub(super) struct Peer {
     pub(super) heard_ms: u64,
     /// When it must be looked at next.
     pub(super) deadline_ms: u64,
+    /// Where it comes from.
+    pub(super) address: Key,
+    /// It was sent a Ping, and has answered none since.
+    pub(super) is_pinged: bool,
+    /// It has ended its direction, or is lost, and some of what it has sent is still to be read.
+    pub(super) is_hung_up: bool,
 }
 
 impl Peer {
+    /// A connection that was just accepted.
+    pub(super) fn new(address: Key, now: Now) -> Self {
+        Self {
+            phase: Phase::Request(Vec::new()),
+            heard_ms: now.mono_ms,
+            deadline_ms: NEVER,
+            address,
+            is_pinged: false,
+            is_hung_up: false,
+        }
+    }
+
     /// Whether it is a WebSocket.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open { .. })
+    }
+
+    /// When its next message may be decoded, in milliseconds.
+    pub(super) fn ready_ms(&self) -> u64 {
+        match &self.phase {
+            Phase::Open { pace: Some(pace), .. } => pace.ready_ms,
+            _ => 0,
+        }
     }
 }
 
@@ -29,11 +58,7 @@ pub(super) enum Phase {
     /// The request head is arriving; this much is here.
     Request(Vec<u8>),
     /// It is a WebSocket.
-    Open {
-        decoder: Decoder,
-        /// Made with the first message.
-        bucket: Option<Box<Bucket>>,
-    },
+    Open { decoder: Decoder, pace: Option<Box<Pace>> },
     /// All has been said to it. What it still sends is dropped.
     Closing(Ending),
 }

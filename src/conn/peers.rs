@@ -1,6 +1,7 @@
 //! All connections, as an application sees them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::addresses::Addresses;
@@ -8,8 +9,9 @@ use super::application::Answer;
 use super::counters::Counters;
 use super::deadlines::NEVER;
 use super::ending::Ending;
+use super::pace::{Pace, Rate};
 use super::peer::{Peer, Phase};
-use super::rate::Verdict;
+use super::pending::Pending;
 use crate::clock::Now;
 use crate::limits::{Limits, REQUEST_MS_MAX};
 use crate::outbound::{Bytes, Outbound, Thresholds};
@@ -25,10 +27,13 @@ pub struct Peers {
     pub(super) all: PeerMap<Peer>,
     /// When each must be looked at next, in order; nobody of whom it is [`NEVER`].
     pub(super) deadlines: BTreeSet<(u64, PeerId)>,
-    /// Those that are no WebSocket, and from when on they may be evicted; by generation, so the
-    /// oldest comes first. A silent WebSocket pays nothing for it.
-    pub(super) pending: BTreeMap<u32, (PeerId, u64)>,
+    /// Whose next message waits for a token, and until when.
+    pub(super) paused: BTreeSet<(u64, PeerId)>,
+    /// Those that are no WebSocket, or not any more.
+    pub(super) pending: Pending,
     pub(super) addresses: Addresses,
+    /// How fast each may send.
+    rate: Option<Rate>,
     /// Whose sockets are to be dropped.
     pub(super) closes: VecDeque<PeerId>,
     /// How many are WebSockets.
@@ -43,11 +48,13 @@ impl Peers {
     pub(super) fn new(limits: Rc<Limits>, thresholds: Thresholds) -> Self {
         Self {
             outbound: Outbound::new(&limits, thresholds),
-            addresses: Addresses::new(limits.peers_per_ip_max),
+            addresses: Addresses::new(&limits),
+            rate: Rate::new(limits.rate_per_second, 1_000, limits.burst),
             limits,
             all: PeerMap::default(),
             deadlines: BTreeSet::new(),
-            pending: BTreeMap::new(),
+            paused: BTreeSet::new(),
+            pending: Pending::default(),
             closes: VecDeque::new(),
             open: 0,
             generation: 0,
@@ -79,16 +86,63 @@ impl Peers {
 
     /// Whether there are as many from the address of a connection as there may be.
     pub fn is_address_full(&self, id: PeerId) -> bool {
-        self.addresses.is_full(id)
+        self.all.get(id).is_some_and(|peer| self.addresses.is_full(peer.address))
     }
 
-    /// Draws one message from the bucket of a WebSocket.
-    pub fn draw(&mut self, id: PeerId, now: Now) -> Verdict {
-        let Some(Peer { phase: Phase::Open { bucket, .. }, .. }) = self.all.get_mut(id) else {
-            return Verdict::Over;
-        };
-        bucket.get_or_insert_default().draw(now.mono_ms, &self.limits)
+    /// The address of a connection; `None` where it has none. Of an IPv6 address, its /64.
+    pub fn address(&self, id: PeerId) -> Option<IpAddr> {
+        self.addresses.ip(self.all.get(id)?.address)
     }
+
+    /// How long the address of a connection would have to wait until one more may join, in
+    /// milliseconds: 0 for not at all.
+    pub fn join_wait_ms(&self, id: PeerId, now: Now) -> u64 {
+        self.all.get(id).map_or(0, |peer| self.addresses.join_wait_ms(peer.address, now))
+    }
+
+    /// Whether the address of a connection has rates: all but loopback and Unix sockets.
+    pub fn is_rated(&self, id: PeerId) -> bool {
+        self.all.get(id).is_some_and(|peer| self.addresses.is_rated(peer.address))
+    }
+
+    // --- how fast they may send
+
+    /// Takes a token for a message or a control frame, on credit where there is none. `is_message`:
+    /// one of its address as well.
+    pub(super) fn charge(&mut self, id: PeerId, is_message: bool, now: Now) {
+        let (peer, Some(rate)) = (self.all.get_mut(id), self.rate) else { return };
+        let Some(Peer { phase: Phase::Open { pace, .. }, address, .. }) = peer else { return };
+        let Pace { bucket, ready_ms } = &mut **pace.get_or_insert_default();
+        *ready_ms = bucket.draw(now.mono_ms, rate);
+        if is_message {
+            *ready_ms = self.addresses.draw(*address, now).max(*ready_ms);
+        }
+    }
+
+    /// Takes a token for a Pong that nobody has asked for. An idle WebSocket has no bucket.
+    pub(super) fn charge_pong(&mut self, id: PeerId, now: Now) {
+        let peer = self.all.get_mut(id);
+        if peer.is_some_and(|peer| !std::mem::take(&mut peer.is_pinged)) {
+            self.charge(id, false, now);
+        }
+    }
+
+    /// Until when the next message of a WebSocket must wait for a token, if it must.
+    pub(super) fn paused_until_ms(&self, id: PeerId, now: Now) -> Option<u64> {
+        self.all.get(id).map(Peer::ready_ms).filter(|&ready_ms| ready_ms > now.mono_ms)
+    }
+
+    /// Wakes those for whom there are tokens.
+    pub(super) fn resume_paused(&mut self, now: Now) {
+        while let Some(&(at_ms, id)) = self.paused.first()
+            && at_ms <= now.mono_ms
+        {
+            self.paused.pop_first();
+            self.outbound.wake(id);
+        }
+    }
+
+    // --- from a request to the end
 
     pub(super) fn set_phase(&mut self, id: PeerId, phase: Phase) {
         if let Some(peer) = self.all.get_mut(id) {
@@ -115,36 +169,41 @@ impl Peers {
         self.counters.served += u64::from(ending == Ending::Served);
         self.outbound.begin(id, bytes);
         self.outbound.finish(id, None);
-        self.begin_closing(id, ending, now.mono_ms + REQUEST_MS_MAX);
+        self.begin_closing(id, ending, now.mono_ms + REQUEST_MS_MAX, now);
     }
 
     /// Makes a connection a WebSocket, whose first bytes are these.
     fn upgrade(&mut self, id: PeerId, first: Vec<u8>, now: Now) {
         self.outbound.begin(id, first.into());
-        self.set_phase(id, Phase::Open { decoder: Decoder::default(), bucket: None });
-        self.pending.remove(&id.generation());
-        self.addresses.count(id);
+        let Some(peer) = self.all.get_mut(id) else { return };
+        peer.phase = Phase::Open { decoder: Decoder::default(), pace: None };
+        self.pending.remove(peer.address, id);
+        self.addresses.join(peer.address, now);
         self.open += 1;
         self.counters.joined += 1;
         self.set_keepalive(id, now.mono_ms + self.limits.ping_ms);
     }
 
     /// Takes nothing more from a connection, which has been told the last.
-    pub(super) fn begin_closing(&mut self, id: PeerId, ending: Ending, deadline_ms: u64) {
-        self.set_phase(id, Phase::Closing(ending));
+    pub(super) fn begin_closing(&mut self, id: PeerId, ending: Ending, deadline_ms: u64, now: Now) {
+        let Some(peer) = self.all.get_mut(id) else { return };
+        peer.phase = Phase::Closing(ending);
+        self.pending.insert(peer.address, id, now);
         self.set_deadline(id, deadline_ms);
     }
 
     /// Forgets a connection that is no WebSocket any more; its slot is free for another.
     pub(super) fn forget(&mut self, id: PeerId) {
         self.set_deadline(id, NEVER);
-        self.pending.remove(&id.generation());
-        self.addresses.of.remove(id);
         self.outbound.close(id);
-        self.counters.closed.count(match self.all.remove(id).map(|peer| peer.phase) {
-            Some(Phase::Closing(ending)) => ending,
+        let Some(Peer { phase, address, .. }) = self.all.remove(id) else { return };
+        let ending = match phase {
+            Phase::Closing(ending) => ending,
             _ => Ending::Unused,
-        });
+        };
+        self.pending.remove(address, id);
+        self.addresses.close(address, ending.is_of_websocket());
+        self.counters.closed.count(ending);
         self.closes.push_back(id);
     }
 }

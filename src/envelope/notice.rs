@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::{Version, is_plain};
 
 /// Every code of a [`Rejection`]; docs/protocol.md says when.
-pub const REJECTION_CODES: [&str; 7] =
-    ["notJson", "notEnvelope", "unknownType", "empty", "tooLong", "badRef", "tooFast"];
+pub const REJECTION_CODES: [&str; 6] =
+    ["notJson", "notEnvelope", "unknownType", "empty", "tooLong", "badRef"];
 
 /// What the server says, by its meaning. In V2 serde writes all but texts and counts: compact
 /// JSON, keys in this order.

@@ -5,7 +5,7 @@ use log::LevelFilter;
 use super::Options;
 use super::values::{add_origin, number, parts, size, time};
 use crate::limits::{
-    ANNOUNCE_UP_TO, BURST, HISTORY_FRAMES, MESSAGE_BYTES, PEERS, PEERS_PER_IP, PING_MS,
+    ANNOUNCE_UP_TO, BURST, HISTORY_FRAMES, JOINS, MESSAGE_BYTES, PEERS, PEERS_PER_IP, PING_MS,
     QUEUE_BYTES, QUEUE_FRAMES, RATE, ROOMS, TEXT_BYTES,
 };
 
@@ -109,8 +109,15 @@ pub const SETTINGS: &[Setting] = &[
         group: "Limits",
         name: "max-peers-per-ip",
         value: "N",
-        help: "clients from the same IP address; 0: no limit [0]",
+        help: "clients from the same IP address (IPv6: /64); 0: no limit [0]",
         set: |to, value| number(value, PEERS_PER_IP, &mut to.limits.peers_per_ip_max),
+    },
+    Setting {
+        group: "Limits",
+        name: "joins",
+        value: "N",
+        help: "joins per minute from the same IP address; 0: no limit [300]",
+        set: |to, value| number(value, JOINS, &mut to.limits.joins_per_minute),
     },
     Setting {
         group: "Limits",
@@ -137,14 +144,14 @@ pub const SETTINGS: &[Setting] = &[
         group: "Limits",
         name: "rate",
         value: "N",
-        help: "messages per second from each client; 0: no limit [50]",
+        help: "messages per second from each client; 0: no limit [10]",
         set: |to, value| number(value, RATE, &mut to.limits.rate_per_second),
     },
     Setting {
         group: "Limits",
         name: "burst",
         value: "N",
-        help: "messages from a client at once, before the rate [1000]",
+        help: "messages from a client at once, before the rate [50]",
         set: |to, value| number(value, BURST, &mut to.limits.burst),
     },
     Setting {

@@ -82,6 +82,10 @@ pub fn report(options: &Options, descriptors: Option<u64>) -> Result<String, Str
         0 => String::new(),
         most => format!("; at most {most} from the same IP address"),
     };
+    let joins = match limits.joins_per_minute {
+        0 => "as many as the client likes".to_owned(),
+        most => format!("at most {most} per minute from the same IP address"),
+    };
     let idle = match limits.ping_ms {
         0 => "stay connected".to_owned(),
         _ => format!("disconnected after {} s", limits.silence_ms_max() / 1000),
@@ -94,6 +98,7 @@ pub fn report(options: &Options, descriptors: Option<u64>) -> Result<String, Str
         ("listen on", listen.join(" and ")),
         ("web pages", pages),
         ("clients", format!("at most {peers}{why}{per_ip}")),
+        ("joins", joins),
         ("history", format!("{history} messages in each of {rooms} rooms, in memory")),
         ("slow clients", format!("disconnected when {frames} frames or {bytes} bytes behind")),
         ("idle clients", idle),

@@ -171,6 +171,14 @@ impl Outbound {
         self.readers.get(id).is_some_and(|reader| reader.must_write_first(self.thresholds.unicasts))
     }
 
+    /// Since when something waits for a reader whose socket has not taken a byte, in milliseconds;
+    /// a whole second, and at most one too late. `None` where nothing does.
+    pub fn stalled_from_ms(&self, id: PeerId) -> Option<u64> {
+        let reader = self.readers.get(id).filter(|reader| reader.is_blocked)?;
+        let channel = self.channels.get(reader.channel)?;
+        reader.has_pending(channel).then_some(u64::from(reader.stalled_from_s) * 1_000)
+    }
+
     /// Whether everything has been written to a reader that ever will be.
     pub fn is_finished(&self, id: PeerId) -> bool {
         self.readers.get(id).is_none_or(Reader::is_finished)
@@ -291,6 +299,11 @@ impl Outbound {
         }
     }
 
+    /// Tells by [`Next::Woken`] that a peer's input need not wait any longer.
+    pub fn wake(&mut self, id: PeerId) {
+        self.told.push_back(Next::Woken(id));
+    }
+
     /// Takes a reader out of its channel. It still gets what was said before, and `close`; nothing
     /// after that.
     pub fn finish(&mut self, id: PeerId, close: Option<Bytes>) {
@@ -357,7 +370,7 @@ impl Outbound {
     pub fn park(&mut self, id: PeerId, key: ChannelKey, was_taken: bool) {
         match self.channels.get_mut(key) {
             Some(channel) => channel.parked.push((id, was_taken)),
-            None => self.told.push_back(Next::Woken(id)),
+            None => self.wake(id),
         }
     }
 
@@ -402,6 +415,7 @@ impl Outbound {
     pub fn handle_sent(&mut self, id: PeerId, len: usize) {
         self.written += len;
         let Some(reader) = self.readers.get_mut(id) else { return };
+        reader.stalled_from_s = 0;
         let Some(channel) = self.channels.get_mut(reader.channel) else { return };
         let end = channel.log.end();
         if reader.extra.is_none() && reader.behind == NOWHERE && reader.cursor + len as u64 == end {
@@ -423,7 +437,12 @@ impl Outbound {
     }
 
     /// The socket takes no more until [`Outbound::handle_writable`].
-    pub fn handle_blocked(&mut self, id: PeerId) {
+    pub fn handle_blocked(&mut self, id: PeerId, now_ms: u64) {
+        if let Some(reader) = self.readers.get_mut(id)
+            && reader.stalled_from_s == 0
+        {
+            reader.stalled_from_s = u32::try_from(now_ms / 1_000 + 1).unwrap_or(u32::MAX);
+        }
         self.set_blocked(id, true);
     }
 

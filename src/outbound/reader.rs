@@ -21,6 +21,9 @@ pub(super) struct Reader {
     pub(super) behind: u32,
     /// Its position in the channel's log.
     pub(super) cursor: u64,
+    /// Since when the socket has taken nothing, in seconds of the monotonic clock, rounded up; 0
+    /// where it has taken something since it was blocked.
+    pub(super) stalled_from_s: u32,
     /// The socket takes no more until it says so.
     pub(super) is_blocked: bool,
     /// It stands in the list of singles.

@@ -12,10 +12,12 @@ use listenfd::ListenFd;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use rustix::io::{Errno, ioctl_fionbio};
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 use rustix::net::{SocketFlags, acceptfrom_with, listen};
 
 use super::address::Address;
 use super::socket_file::SocketFile;
+use crate::limits::{RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES};
 
 /// Where systemd says how it calls the sockets that it passes (sd_listen_fds(3)).
 const NAMES_VARIABLE: &str = "LISTEN_FDNAMES";
@@ -84,6 +86,9 @@ impl Listener {
     fn new(socket: OwnedFd, address: Address) -> io::Result<Self> {
         // The standard library listens with a backlog of 128; listening again only widens it.
         listen(&socket, LISTEN_BACKLOG)?;
+        // Connections get the same from it. A Unix socket's take it too.
+        set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_BYTES)?;
+        set_socket_send_buffer_size(&socket, SEND_BUFFER_BYTES)?;
         ioctl_fionbio(&socket, true)?;
         Ok(Self { socket, address, file: None, name: None, is_pending: true })
     }

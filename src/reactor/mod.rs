@@ -202,8 +202,11 @@ impl<A: Application> Reactor<A> {
                 if event.is_writable() {
                     self.connections.handle_writable(id);
                 }
+                let is_hung_up = event.is_read_closed() || event.is_error();
                 if is_read && (event.is_readable() || event.is_error()) {
-                    self.read(id, event.is_read_closed() || event.is_error(), now);
+                    self.read(id, is_hung_up, now);
+                } else if is_hung_up {
+                    self.connections.handle_hang_up(id, now);
                 }
             }
         }

@@ -161,11 +161,11 @@ impl<A: Application> Reactor<A> {
             Outcome::Moved { len, drained } => {
                 self.connections.handle_sent(id, len);
                 if !drained {
-                    self.connections.handle_blocked(id);
+                    self.connections.handle_blocked(id, now);
                 }
                 return len;
             }
-            Outcome::Blocked | Outcome::Eof => self.connections.handle_blocked(id),
+            Outcome::Blocked | Outcome::Eof => self.connections.handle_blocked(id, now),
             Outcome::Lost(error) => self.handle_lost(id, error, now),
         }
         0

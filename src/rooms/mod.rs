@@ -12,7 +12,9 @@ mod history;
 mod record;
 mod room;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use slab::Slab;
@@ -71,6 +73,8 @@ pub struct Entrance<'e> {
     pub version: Version,
     /// Where it wants to go on; V2 only.
     pub resume: Option<Resume<'e>>,
+    /// The address to which a room is charged that is made for it.
+    pub maker: Option<IpAddr>,
 }
 
 /// All rooms, and who is in which.
@@ -80,6 +84,8 @@ pub struct Rooms {
     all: Slab<Room>,
     names: BTreeMap<Rc<str>, RoomKey>,
     members: PeerMap<Member>,
+    /// How many rooms each address has made, of those that exist.
+    makers: BTreeMap<Option<IpAddr>, u32>,
     /// What makes the epochs of this process differ from those of any other, and the rooms made
     /// so far, which makes each differ from the others.
     epoch: u64,
@@ -114,8 +120,8 @@ impl Scratch {
 impl Rooms {
     /// No rooms yet. `epoch` should be another one in every process.
     pub fn new(limits: Rc<Limits>, epoch: u64) -> Self {
-        let (all, names, members, scratch) = Default::default();
-        Self { limits, all, names, members, epoch, made: 0, scratch }
+        let (all, names, members, makers, scratch) = Default::default();
+        Self { limits, all, names, members, makers, epoch, made: 0, scratch }
     }
 
     // --- getters
@@ -157,7 +163,7 @@ impl Rooms {
 
     /// Whether [`Rooms::make_place`] would find one; changes nothing.
     pub fn has_place(&self, name: &str, outbound: &Outbound) -> bool {
-        self.is_free_for(name) || self.longest_idle(outbound).is_some()
+        self.is_free_for(name) || self.next_forgotten(outbound).is_some()
     }
 
     fn is_free_for(&self, name: &str) -> bool {
@@ -165,22 +171,25 @@ impl Rooms {
         is_below || name == LOBBY || self.names.contains_key(name)
     }
 
-    fn longest_idle(&self, outbound: &Outbound) -> Option<RoomKey> {
+    /// The room that is forgotten for another: of the address that has made the most, the one that
+    /// was empty for longest. So whoever walks through many rooms costs only its own.
+    fn next_forgotten(&self, outbound: &Outbound) -> Option<RoomKey> {
         let is_idle = |room: &Room| !room.has_channel(outbound) && &*room.name != LOBBY;
         let idle = self.all.iter().filter(|(_, room)| is_idle(room));
-        idle.min_by_key(|(_, room)| room.empty_since_ms).map(|(slot, _)| RoomKey::new(slot))
+        let rank = |room: &Room| (Reverse(self.makers.get(&room.maker)), room.empty_since_ms);
+        idle.min_by_key(|(_, room)| rank(room)).map(|(slot, _)| RoomKey::new(slot))
     }
 
     // --- who comes and goes
 
     /// Makes sure that a room of this name can be joined; whether it can. Where there are as many
-    /// rooms as there may be, the one that was empty for longest is forgotten; never the lobby.
+    /// rooms as there may be, an empty one is forgotten; never the lobby.
     pub fn make_place(&mut self, name: &str, outbound: &Outbound) -> bool {
         if self.is_free_for(name) {
             return true;
         }
-        let Some(oldest) = self.longest_idle(outbound) else { return false };
-        self.forget(oldest);
+        let Some(idle) = self.next_forgotten(outbound) else { return false };
+        self.forget(idle);
         true
     }
 
@@ -194,7 +203,7 @@ impl Rooms {
         first: &mut Vec<u8>,
     ) {
         let Entrance { username, version, .. } = entrance;
-        let key = self.named(entrance.room);
+        let key = self.named(entrance.room, entrance.maker);
         let resume = entrance.resume.filter(|_| version == Version::V2);
         let Some((replay, is_complete)) = self.get(key).map(|room| room.resume(resume)) else {
             return;
@@ -413,14 +422,16 @@ impl Rooms {
     }
 
     /// The room of this name, which is made if need be.
-    fn named(&mut self, name: &str) -> RoomKey {
+    fn named(&mut self, name: &str, maker: Option<IpAddr>) -> RoomKey {
         if let Some(&key) = self.names.get(name) {
             return key;
         }
         let name: Rc<str> = name.into();
         self.made += 1;
         let epoch = Epoch { process: self.epoch, room: self.made };
-        let room = Room::new(Rc::clone(&name), epoch, self.limits.history_frames_max as usize);
+        let records_max = self.limits.history_frames_max as usize;
+        let room = Room::new(Rc::clone(&name), epoch, records_max, maker);
+        *self.makers.entry(maker).or_default() += 1;
         let key = RoomKey::new(self.all.insert(room));
         self.names.insert(name, key);
         key
@@ -443,6 +454,12 @@ impl Rooms {
     fn forget(&mut self, key: RoomKey) {
         let room = self.all.remove(key.slot());
         self.names.remove(&room.name);
+        if let Some(count) = self.makers.get_mut(&room.maker) {
+            *count -= 1;
+            if *count == 0 {
+                self.makers.remove(&room.maker);
+            }
+        }
         if self.all.is_empty() {
             self.all = Slab::new();
         }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
@@ -50,10 +51,17 @@ pub(super) struct Room {
     pub(super) departed: VecDeque<Rc<str>>,
     /// When the last member left, by the monotonic clock.
     pub(super) empty_since_ms: u64,
+    /// Who has made it: an address, `None` for a Unix socket.
+    pub(super) maker: Option<IpAddr>,
 }
 
 impl Room {
-    pub(super) fn new(name: Rc<str>, epoch: Epoch, records_max: usize) -> Self {
+    pub(super) fn new(
+        name: Rc<str>,
+        epoch: Epoch,
+        records_max: usize,
+        maker: Option<IpAddr>,
+    ) -> Self {
         Self {
             name,
             epoch,
@@ -62,6 +70,7 @@ impl Room {
             owes_count: Default::default(),
             departed: VecDeque::new(),
             empty_since_ms: 0,
+            maker,
         }
     }
 

@@ -171,7 +171,7 @@ impl World {
         let is_stuck = self.random.once_in(7);
         self.peers.insert(id, Peer { is_stuck, ..Peer::default() });
         if self.random.once_in(8) {
-            self.out.handle_blocked(id);
+            self.out.handle_blocked(id, 0);
             self.peer(id).is_blocked = true;
         }
         Some(id)
@@ -485,7 +485,7 @@ impl World {
                 5 => self.out.begin(id, frame),
                 6 => self.out.defer(id),
                 7 => self.out.close(id),
-                8 => self.out.handle_blocked(id),
+                8 => self.out.handle_blocked(id, 0),
                 9 => self.out.handle_writable(id),
                 _ => self.out.handle_sent(id, 0),
             }
@@ -611,7 +611,7 @@ impl World {
             || (is_short && self.random.once_in(2))
             || (!is_generous && self.random.once_in(9))
         {
-            self.out.handle_blocked(id);
+            self.out.handle_blocked(id, 0);
             self.peer(id).is_blocked = true;
         }
     }

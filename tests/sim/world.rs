@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use hallway::chat::Setup;
 use hallway::clock::Now;
-use hallway::limits::{Limits, RATE_GRACE_MS};
+use hallway::limits::Limits;
 use hallway::outbound::Thresholds;
 use hallway::peer::PeerId;
 use testkit::Driver;
@@ -25,9 +25,6 @@ const TIMES_MS: [u64; 8] = [10, 10, 100, 1_000, 1_000, 4_000, 11_000, 80_000];
 
 /// How long the process is stopped, in milliseconds.
 const STOPS_MS: [u64; 2] = [60_000, 600_000];
-
-/// How long somebody who talks too fast draws breath, in milliseconds.
-const FLOOD_PAUSE_MS: u64 = 900;
 
 /// How far the wall clock jumps, in milliseconds: back, by a year, and before 1970.
 const WALL_JUMPS_MS: [i64; 4] = [0, -3_600_000, 31_536_000_000, -4_000_000_000_000];
@@ -297,18 +294,18 @@ impl World {
         }
     }
 
-    /// The next malicious member talks too fast for longer than anybody may.
+    /// The next malicious member talks too fast, for some seconds.
     fn flood(&mut self, who: usize, random: &mut Random) {
         let is_malicious = |who: &usize| {
             let client = &self.clients[*who];
             client.temper == Temper::Malicious && client.is_member()
         };
         let Some(who) = (who..self.ordinary).find(is_malicious) else { return };
-        for _ in 0..RATE_GRACE_MS / FLOOD_PAUSE_MS + 2 {
+        for _ in 0..4 {
             if self.clients[who].is_member() {
                 (0..30).for_each(|_| self.clients[who].say(random));
                 self.arrive_all(who);
-                self.pass(FLOOD_PAUSE_MS);
+                self.pass(900);
             }
         }
     }
@@ -342,7 +339,8 @@ impl World {
         let taken = self.driver.serve(|server, now| {
             let taken = server.handle_input(ghost, &mut bytes, now);
             server.handle_writable(ghost);
-            server.handle_blocked(ghost);
+            server.handle_blocked(ghost, now);
+            server.handle_hang_up(ghost, now);
             server.handle_sent(ghost, 0);
             server.handle_eof(ghost, now);
             server.handle_closed(ghost, now);
@@ -381,7 +379,7 @@ fn limits(random: &mut Random, clients: usize) -> Limits {
         text_bytes_max: 200,
         message_bytes_max: 1024,
         rate_per_second: random.one_of(&[0, 20]),
-        burst: 10,
+        burst: random.one_of(&[1, 8]),
         announce_up_to: random.one_of(&[0, 5, 1000]),
         peers_per_ip_max: random.one_of(&[0, 0, 4]),
         // Somebody may have to wait outside.
@@ -394,7 +392,9 @@ fn limits(random: &mut Random, clients: usize) -> Limits {
 /// Limits that tiny thresholds go with: a queue of one or two events.
 fn tiny(random: &mut Random, limits: Limits) -> Limits {
     let queue_bytes_max = limits.event_bytes_max() + random.one_of(&[0, 1024, 60 * 1024]);
-    Limits { queue_frames_max: random.one_of(&[4, 8]), queue_bytes_max, ..limits }
+    let queue_frames_max = random.one_of(&[4, 8]);
+    let burst = limits.burst.min(queue_frames_max);
+    Limits { queue_frames_max, queue_bytes_max, burst, ..limits }
 }
 
 /// The clients of a seed but for the observers, before anything has happened to them.

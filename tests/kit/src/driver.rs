@@ -164,9 +164,11 @@ impl<A: Application> Driver<A> {
     pub fn eof(&mut self, id: PeerId) {
         let Some(socket) = self.socket_mut(id) else { return };
         socket.is_eof = true;
-        if socket.unread.is_empty() {
-            self.serve(|server, now| server.handle_eof(id, now));
-        }
+        let is_read = socket.unread.is_empty();
+        self.serve(|server, now| match is_read {
+            true => server.handle_eof(id, now),
+            false => server.handle_hang_up(id, now),
+        });
     }
 
     /// A connection is reset.
@@ -309,12 +311,12 @@ impl<A: Application> Driver<A> {
         }
         socket.is_blocked = is_blocked;
         self.bytes_out += len as u64;
-        self.serve(|server, _| {
+        self.serve(|server, now| {
             if len > 0 {
                 server.handle_sent(id, len);
             }
             if is_blocked {
-                server.handle_blocked(id);
+                server.handle_blocked(id, now);
             }
         });
     }
