@@ -152,6 +152,9 @@ pub struct Limits {
     pub rooms_max: u32,
     /// Frames of one fragmented message; [`FRAGMENTS_MAX`] unless a test or a tool lifts it.
     pub fragments_max: u32,
+    /// Memory that is held for peers and rooms, in bytes. Excess: what costs least to others goes,
+    /// see `conn/memory.rs`; where nothing is left to go, 503.
+    pub memory_bytes_max: u32,
     /// How many peers one address stands for; [`ADDRESS_PEERS`] unless a test lowers it.
     pub address_peers: u32,
 }
@@ -173,6 +176,7 @@ impl Default for Limits {
             announce_up_to: 1000,
             rooms_max: 1000,
             fragments_max: FRAGMENTS_MAX,
+            memory_bytes_max: 256 * 1024 * 1024,
             address_peers: ADDRESS_PEERS,
         }
     }
@@ -192,6 +196,8 @@ pub const TEXT_BYTES: RangeInclusive<u64> = 1..=1024 * 1024;
 pub const PEERS: RangeInclusive<u64> = 1..=1_000_000;
 /// `--max-peers-per-ip`
 pub const PEERS_PER_IP: RangeInclusive<u64> = 0..=1_000_000;
+/// `--memory`
+pub const MEMORY: RangeInclusive<u64> = 1024 * 1024..=3 * 1024 * 1024 * 1024;
 /// `--joins`
 pub const JOINS: RangeInclusive<u64> = 0..=1_000_000;
 /// `--rate`

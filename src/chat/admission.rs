@@ -116,6 +116,10 @@ fn check_peer(caller: &Caller<'_>) -> Result<(), Response> {
     if peers.is_full() {
         return Err(full());
     }
+    if peers.is_short_of_memory() {
+        let sentence = "the server is short of memory; try again in a moment";
+        return Err(unavailable("memory", sentence));
+    }
     if peers.is_address_full(caller.id) {
         let sentence = "too many connections from your address";
         return Err(Response::text(429, sentence).with("Hallway-Code", "address"));

@@ -41,6 +41,13 @@ impl Chat {
         ] {
             text.family(&format!("hallway_{name}"), "gauge", help, value);
         }
+        let help = "Memory that is counted against the budget, in bytes, by what it is for.";
+        text.head("hallway_held_bytes", "gauge", help);
+        for (kind, bytes) in peers.held().into_iter().chain([("rooms", self.rooms.held())]) {
+            let _ = writeln!(text.0, "hallway_held_bytes{{kind=\"{kind}\"}} {bytes}");
+        }
+        let (help, budget) = ("The budget: --memory.", peers.limits.memory_bytes_max.into());
+        text.family("hallway_held_bytes_max", "gauge", help, budget);
         if let Some(bytes) = self.resident_memory.and_then(|tell| tell()) {
             let name = "process_resident_memory_bytes";
             text.family(name, "gauge", "Memory that the process holds.", bytes);
@@ -73,6 +80,8 @@ impl Text {
         self.counters("received", "Messages and control frames that came in whole.", "kind", kinds);
         self.counter("pinged", "Pings sent to silent WebSockets.", counters.pinged);
         self.counter("sent_bytes", "Bytes that went out.", counters.sent_bytes);
+        let help = "Times that memory was short, and something went for it.";
+        self.counter("memory_short", help, counters.memory_short);
     }
 
     fn chat(&mut self, counters: &Counters, frames: Frames) {

@@ -129,6 +129,14 @@ impl Application for Chat {
         self.rooms.render(key, owner, from)
     }
 
+    fn held_bytes(&self) -> usize {
+        self.rooms.held()
+    }
+
+    fn shed(&mut self, outbound: &Outbound, bytes: usize) {
+        self.rooms.shed(outbound, bytes);
+    }
+
     fn status_line(&self, peers: &Peers) -> String {
         format!("Connections: {}, rooms: {}", peers.len(), self.rooms.len())
     }

@@ -93,6 +93,14 @@ pub trait Application {
         Block::new(from..u64::MAX)
     }
 
+    /// Bytes of memory that the application holds and may give back.
+    fn held_bytes(&self) -> usize {
+        0
+    }
+
+    /// Memory is short: so many bytes are to be given back, if they can be.
+    fn shed(&mut self, _: &Outbound, _bytes: usize) {}
+
     /// A line that a supervisor shows to people.
     fn status_line(&self, peers: &Peers) -> String {
         format!("Connections: {}", peers.len())

@@ -121,6 +121,8 @@ pub struct Counters {
     pub pinged: u64,
     /// Bytes that went out.
     pub sent_bytes: u64,
+    /// How often memory was short, and something went for it.
+    pub memory_short: u64,
     /// How long iterations of the loop took.
     pub iterations: Iterations,
 }

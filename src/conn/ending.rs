@@ -36,13 +36,15 @@ pub enum Ending {
     TooBig,
     /// The reader lagged too far: Close 1013.
     TooSlow,
+    /// Memory was short, and much was held for the WebSocket.
+    OverMemory,
     /// The server went away: Close 1001.
     GoingAway,
 }
 
 impl Ending {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Unused,
         Self::Evicted,
         Self::Served,
@@ -56,6 +58,7 @@ impl Ending {
         Self::NotUtf8,
         Self::TooBig,
         Self::TooSlow,
+        Self::OverMemory,
         Self::GoingAway,
     ];
 

@@ -13,6 +13,7 @@ mod check;
 mod counters;
 mod deadlines;
 mod ending;
+mod memory;
 mod pace;
 mod peer;
 mod peers;
@@ -158,6 +159,7 @@ impl<A: Application> Connections<A> {
         }
         let taken = len - input.len();
         self.peers.counters.received_bytes += taken as u64;
+        self.keep_within_budget(now);
         taken
     }
 
@@ -217,6 +219,7 @@ impl<A: Application> Connections<A> {
             self.handle_deadline(id, now);
         }
         self.peers.resume_paused(now);
+        self.keep_within_budget(now);
     }
 
     /// An iteration of the loop has taken so long, in microseconds, without the sleep before it.
@@ -302,7 +305,9 @@ impl<A: Application> Connections<A> {
         let peer = self.peers.all.get_mut(id);
         let Some(Peer { phase: Phase::Request(head), .. }) = peer else { return false };
         let had = head.len();
+        self.peers.input_bytes -= head.capacity();
         let Some(found) = find_head(head, input).transpose() else {
+            self.peers.input_bytes += head.capacity();
             take(input, usize::MAX);
             return false;
         };
@@ -319,6 +324,7 @@ impl<A: Application> Connections<A> {
         };
         if let Answer::Wait(key) = answer {
             head.truncate(had);
+            self.peers.input_bytes += head.capacity();
             self.peers.set_phase(id, Phase::Request(head));
             self.peers.outbound.park(id, key, false);
             return true;
@@ -342,11 +348,14 @@ impl<A: Application> Connections<A> {
             self.peers.paused.insert((ready_ms, id));
             return true;
         }
-        let Peers { all, limits, .. } = &mut self.peers;
+        let Peers { all, limits, input_bytes, .. } = &mut self.peers;
         let Some(Peer { phase: Phase::Open { decoder, .. }, .. }) = all.get_mut(id) else {
             return false;
         };
-        let handled = match decoder.decode(input, limits) {
+        *input_bytes -= decoder.held_bytes();
+        let decoded = decoder.decode(input, limits);
+        *input_bytes += decoder.held_bytes();
+        let handled = match decoded {
             Ok(Some(event)) => self.handle_event(id, event, now),
             Ok(None) => Ok(()),
             Err(error) => Err(Dismissal::new(error.close_code(), error.to_string())),
@@ -430,15 +439,14 @@ impl<A: Application> Connections<A> {
     /// slots are taken, one of the address that has the most of them is evicted.
     fn has_slot(&mut self, address: Key, now: Now) -> bool {
         let peers = &mut self.peers;
+        if peers.is_short_of_memory() {
+            return false;
+        }
         if peers.all.len() < (peers.limits.peers_max + REFUSALS_MAX) as usize {
             return true;
         }
         let Some(id) = peers.pending.evicted_for(address, now) else { return false };
-        log::debug!("dropped peer={id} reason=evicted");
-        if let Some(Peer { phase: phase @ Phase::Request(_), .. }) = peers.all.get_mut(id) {
-            *phase = Phase::Closing(Ending::Evicted);
-        }
-        peers.forget(id);
+        self.evict(id, now);
         true
     }
 }

@@ -43,6 +43,15 @@ impl Peer {
         matches!(self.phase, Phase::Open { .. })
     }
 
+    /// Bytes of memory of what has come of a request or of a message.
+    pub(super) fn held_bytes(&self) -> usize {
+        match &self.phase {
+            Phase::Request(head) => head.capacity(),
+            Phase::Open { decoder, .. } => decoder.held_bytes(),
+            Phase::Closing(_) => 0,
+        }
+    }
+
     /// When its next message may be decoded, in milliseconds.
     pub(super) fn ready_ms(&self) -> u64 {
         match &self.phase {

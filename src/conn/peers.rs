@@ -40,6 +40,12 @@ pub struct Peers {
     pub(crate) open: u32,
     pub(super) generation: u32,
     pub(super) drained_by_ms: Option<u64>,
+    /// Bytes of memory of requests and messages of which a part has come, and of what was read and
+    /// must wait.
+    pub(super) input_bytes: usize,
+    pub(super) is_short_of_memory: bool,
+    /// Bytes that may be held before more is given back.
+    pub(super) shed_above: usize,
     pub(super) ping: Bytes,
     pub(crate) counters: Counters,
 }
@@ -59,6 +65,9 @@ impl Peers {
             open: 0,
             generation: 0,
             drained_by_ms: None,
+            input_bytes: 0,
+            is_short_of_memory: false,
+            shed_above: 0,
             ping: Frame::ping().into_bytes(),
             counters: Counters::default(),
         }
@@ -187,6 +196,7 @@ impl Peers {
     /// Takes nothing more from a connection, which has been told the last.
     pub(super) fn begin_closing(&mut self, id: PeerId, ending: Ending, deadline_ms: u64, now: Now) {
         let Some(peer) = self.all.get_mut(id) else { return };
+        self.input_bytes -= peer.held_bytes();
         peer.phase = Phase::Closing(ending);
         self.pending.insert(peer.address, id, now);
         self.set_deadline(id, deadline_ms);
@@ -196,7 +206,9 @@ impl Peers {
     pub(super) fn forget(&mut self, id: PeerId) {
         self.set_deadline(id, NEVER);
         self.outbound.close(id);
-        let Some(Peer { phase, address, .. }) = self.all.remove(id) else { return };
+        let Some(peer) = self.all.remove(id) else { return };
+        self.input_bytes -= peer.held_bytes();
+        let Peer { phase, address, .. } = peer;
         let ending = match phase {
             Phase::Closing(ending) => ending,
             _ => Ending::Unused,

@@ -1,5 +1,6 @@
 //! One channel: what everybody who speaks one encoding in one room is sent.
 
+use super::held::Held;
 use super::log::{Counted, Log};
 use super::replay::Blocks;
 use crate::peer::PeerId;
@@ -73,6 +74,16 @@ impl Channel {
         (self.has_more, self.is_pressing, self.news_from_ms) = (false, false, news_from_ms);
     }
 
+    /// Gives back the memory of what was kept for those who were behind.
+    pub(super) fn forget_behind(&mut self) {
+        self.behind = Vec::new();
+        self.replayed_from = None;
+        self.blocks.clear();
+        if self.state == State::Idle {
+            self.release();
+        }
+    }
+
     /// Gives back the memory that a channel without anything to say does not need.
     pub(super) fn release(&mut self) {
         self.parked = Vec::new();
@@ -80,6 +91,11 @@ impl Channel {
             self.log.trim(self.log.end());
             self.log.release();
         }
+    }
+
+    /// Bytes of memory of its log and of its blocks.
+    pub(super) fn held(&self) -> Held {
+        Held { logs: self.log.capacity(), blocks: self.blocks.capacity(), own: 0 }
     }
 
     /// What has been said since the last pass that is over began.

@@ -1,12 +1,16 @@
 //! For tests: whether the parts agree.
 
 use super::channel::{Channel, State};
-use super::{ChannelKey, NOWHERE, Outbound};
+use super::{ChannelKey, Held, NOWHERE, Outbound};
 use crate::peer::PeerId;
 
 impl Outbound {
     /// Panics where lists, cursors and logs do not agree. Work: everything; for tests.
     pub fn check_invariants(&self) {
+        let mut held = Held::default();
+        self.channels.iter().for_each(|(_, channel)| held += channel.held());
+        held.own = self.readers.iter().map(|(_, reader)| reader.charged()).sum();
+        assert_eq!(held, self.memory, "what is held is counted");
         for (key, channel) in self.channels.iter() {
             self.check_channel(key, channel);
         }

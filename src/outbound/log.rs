@@ -70,6 +70,11 @@ impl Log {
         self.bytes.len()
     }
 
+    /// Bytes of memory that it owns.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.marks.capacity() * size_of::<Mark>()
+    }
+
     /// What has been counted since it began.
     pub(super) fn counted(&self) -> Counted {
         self.counted
@@ -125,10 +130,10 @@ impl Log {
         }
     }
 
-    /// Gives back the memory of an empty log.
+    /// Gives back the memory that it does not need for what it holds.
     pub(super) fn release(&mut self) {
-        self.bytes.shrink_to(0);
-        self.marks.shrink_to(0);
+        self.bytes.shrink_to_fit();
+        self.marks.shrink_to_fit();
     }
 }
 

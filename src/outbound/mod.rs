@@ -19,6 +19,7 @@
 
 mod channel;
 mod check;
+mod held;
 mod log;
 mod pass;
 mod reader;
@@ -37,6 +38,7 @@ use replay::Replay;
 use slots::Slots;
 
 pub use channel::Kind;
+pub use held::Held;
 pub use log::Counted;
 pub use pass::{Next, Owner};
 pub use reader::Bytes;
@@ -131,6 +133,8 @@ pub struct Outbound {
     /// What [`Outbound::poll`] still has to say of readers.
     told: VecDeque<Next>,
     frames: Frames,
+    /// Bytes of memory of all channels, and of what readers have of their own.
+    memory: Held,
 }
 
 impl Outbound {
@@ -225,6 +229,7 @@ impl Outbound {
         self.frames.gone += lag;
         self.detach(id);
         self.note_caught_up(id);
+        self.memory.own -= self.held_for(id);
         self.readers.remove(id);
         self.close_unused(key);
     }
@@ -321,7 +326,8 @@ impl Outbound {
     pub fn dismiss(&mut self, id: PeerId, close: Bytes) {
         let Some((reader, channel)) = self.reader(id) else { return };
         let (lag, is_cut) = (reader.lag(channel).frames, reader.cursor < reader.target(channel));
-        let Extra { mut begun, is_deferred, .. } = *reader.extra.take().unwrap_or_default();
+        let Extra { mut begun, is_deferred, charged, .. } =
+            *reader.extra.take().unwrap_or_default();
         let mut completed = 0;
         if is_cut && begun.is_none() {
             let boundary = channel.log.boundary(reader.cursor);
@@ -331,7 +337,7 @@ impl Outbound {
         }
         reader.cursor = channel.log.end();
         let (until, close) = (Some(reader.cursor), Some(close));
-        let extra = Extra { begun, until, close, is_deferred, ..Extra::default() };
+        let extra = Extra { begun, until, close, is_deferred, charged, ..Extra::default() };
         reader.extra = Some(Box::new(extra));
         self.frames.sent += completed;
         self.frames.too_slow += lag - completed;
@@ -353,7 +359,9 @@ impl Outbound {
         if channel.readers.is_empty() {
             return;
         }
+        self.memory.logs -= channel.log.capacity();
         channel.log.append(frame, kind == Kind::Optional);
+        self.memory.logs += channel.log.capacity();
         let is_pressing = kind == Kind::Text || channel.grown().reaches(self.queue, 4);
         self.offer(key, is_pressing);
     }
@@ -376,15 +384,14 @@ impl Outbound {
 
     /// Adds a block of the past to a channel, as [`Outbound::missing`] asks for.
     pub fn render(&mut self, key: ChannelKey, block: Block) {
-        if let Some(channel) = self.channels.get_mut(key) {
-            channel.blocks.insert(block, self.thresholds.replay_bytes);
-        }
+        let bytes = self.thresholds.replay_bytes;
+        self.change_channel(key, |channel| channel.blocks.insert(block, bytes));
     }
 
     /// The record of this id is new or has changed.
     pub fn forget_block(&mut self, key: ChannelKey, id: u64) {
-        if let Some(channel) = self.channels.get_mut(key) {
-            channel.blocks.forget(id);
+        if self.channels.get(key).is_some_and(|channel| !channel.blocks.is_empty()) {
+            self.change_channel(key, |channel| channel.blocks.forget(id));
         }
     }
 
@@ -488,16 +495,19 @@ impl Outbound {
     fn settle(&mut self, id: PeerId) {
         let Some(reader) = self.readers.get_mut(id) else { return };
         let (key, is_leaving) = (reader.channel, reader.is_leaving());
+        self.memory.own -= reader.charged();
         let must_write_first = reader.must_write_first(self.thresholds.unicasts);
         if let Some(extra) = &mut reader.extra {
             if extra.is_deferred && (is_leaving || !must_write_first) {
                 extra.is_deferred = false;
                 self.told.push_back(Next::Woken(id));
             }
+            extra.charge();
             if extra.is_empty() {
                 reader.extra = None;
             }
         }
+        self.memory.own += reader.charged();
         let Some(channel) = self.channels.get_mut(key) else { return };
         if reader.is_behind(channel) {
             if reader.behind == NOWHERE {
@@ -550,6 +560,7 @@ impl Outbound {
     /// Takes a reader out of those that are behind in its channel.
     fn note_caught_up(&mut self, id: PeerId) {
         let Some((reader, channel)) = self.reader(id) else { return };
+        let key = reader.channel;
         let index = std::mem::replace(&mut reader.behind, NOWHERE) as usize;
         if index >= channel.behind.len() {
             return;
@@ -557,12 +568,7 @@ impl Outbound {
         channel.behind.swap_remove(index);
         let moved = channel.behind.get(index).copied();
         if channel.behind.is_empty() {
-            channel.behind = Vec::new();
-            channel.replayed_from = None;
-            channel.blocks.clear();
-            if channel.state == State::Idle {
-                channel.release();
-            }
+            self.change_channel(key, Channel::forget_behind);
         }
         if let Some(moved) = moved.and_then(|moved| self.readers.get_mut(moved)) {
             moved.behind = narrow(index);

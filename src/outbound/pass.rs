@@ -262,6 +262,7 @@ impl Outbound {
     fn end_pass(&mut self, key: ChannelKey) -> (bool, u32) {
         let Some(channel) = self.channels.get_mut(key) else { return (false, 0) };
         let Some(Pass { end, counted, .. }) = channel.pass.take() else { return (false, 0) };
+        self.memory -= channel.held();
         let (mut least, mut replayed_from) = (end, None::<u64>);
         for (&id, reader) in
             channel.behind.iter().filter_map(|id| Some((id, self.readers.get(*id)?)))
@@ -281,6 +282,7 @@ impl Outbound {
         channel.replayed_from = replayed_from;
         channel.blocks.clear();
         channel.log.trim(least);
+        self.memory += channel.held();
         // Where half a queue was said during the pass, the next one opens the gate.
         if !channel.grown().reaches(self.queue, 2) {
             channel.parked.sort_by_key(|&(_, was_taken)| was_taken);
@@ -291,10 +293,10 @@ impl Outbound {
 
     /// A channel has nothing to offer any more, and owns no memory unless somebody is behind.
     fn become_idle(&mut self, key: ChannelKey) {
-        if let Some(channel) = self.channels.get_mut(key) {
+        self.change_channel(key, |channel| {
             channel.state = State::Idle;
             channel.release();
-            self.close_unused(key);
-        }
+        });
+        self.close_unused(key);
     }
 }

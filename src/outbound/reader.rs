@@ -51,6 +51,8 @@ pub(super) struct Extra {
     pub(super) close: Option<Bytes>,
     /// Its input waits until its own answers have been written.
     pub(super) is_deferred: bool,
+    /// Bytes of memory that were counted for it.
+    pub(super) charged: usize,
 }
 
 /// A frame for one reader alone, at its place among those of its channel.
@@ -88,6 +90,11 @@ impl Reader {
     /// Whether it still needs something that its channel holds, or that its room remembers.
     pub(super) fn needs_channel(&self, channel: &Channel) -> bool {
         self.cursor < self.target(channel) || self.replay().is_some()
+    }
+
+    /// Bytes of memory that were counted for what it has besides its cursor.
+    pub(super) fn charged(&self) -> usize {
+        self.extra.as_ref().map_or(0, |extra| extra.charged)
     }
 
     pub(super) fn replay(&self) -> Option<&Replay> {
@@ -165,6 +172,16 @@ impl Reader {
 }
 
 impl Extra {
+    /// Counts the memory that it owns: of bytes that others share, nothing.
+    pub(super) fn charge(&mut self) {
+        let begun = self.begun.as_ref().map(|(bytes, _)| bytes);
+        let own = [begun, self.pong.as_ref(), self.close.as_ref()].into_iter().flatten();
+        let frames = own.chain(self.unicasts.iter().map(|unicast| &unicast.frame));
+        let frames = frames.filter(|bytes| Rc::strong_count(bytes) == 1);
+        let list = self.unicasts.capacity() * size_of::<Unicast>();
+        self.charged = size_of::<Self>() + list + frames.map(|bytes| bytes.len()).sum::<usize>();
+    }
+
     /// Goes on with the replay behind blocks that have nothing for it.
     pub(super) fn skip_empty(&mut self, channel: &Channel) {
         if let Some(replay) = &mut self.replay {

@@ -11,6 +11,9 @@ pub struct Block {
     marks: Vec<(u64, usize)>,
 }
 
+/// Bytes of one mark of a block.
+const MARK_BYTES: usize = size_of::<(u64, usize)>();
+
 impl Block {
     /// A block for the records of these ids; some or all of them may not exist.
     pub fn new(ids: Range<u64>) -> Self {
@@ -128,6 +131,12 @@ impl Blocks {
             at.skip(block);
         }
         None
+    }
+
+    /// Bytes of memory that it owns.
+    pub(super) fn capacity(&self) -> usize {
+        let of = |block: &Block| block.bytes.capacity() + block.marks.capacity() * MARK_BYTES;
+        self.0.iter().map(of).sum::<usize>() + self.0.capacity() * size_of::<Block>()
     }
 
     /// Panics where it holds more than it may. Work: everything; for tests.

@@ -9,6 +9,8 @@ impl Rooms {
     pub fn check_invariants(&self, outbound: &Outbound) {
         assert!(self.all.len() <= self.limits.rooms_max as usize + 1, "and the lobby");
         assert_eq!(self.all.len(), self.names.len());
+        let held: usize = self.all.iter().map(|(_, room)| room.held()).sum();
+        assert_eq!(held, self.held(), "memory is counted");
         let made: u32 = self.makers.values().sum();
         assert_eq!(self.all.len(), made as usize, "each room has a maker");
         let counted: usize = self.all.iter().map(|(_, room)| room.members(outbound)).sum();

@@ -18,12 +18,14 @@ pub struct History {
     last_id: u64,
     /// Records up to this id are kept no more.
     trimmed_to: u64,
+    /// Bytes of the texts and names of all records.
+    text_bytes: usize,
 }
 
 impl History {
     /// An empty history of at most `records_max` records; 0 keeps none. Allocates nothing.
     pub fn new(records_max: usize) -> Self {
-        Self { records: VecDeque::new(), records_max, last_id: 0, trimmed_to: 0 }
+        Self { records: VecDeque::new(), records_max, last_id: 0, trimmed_to: 0, text_bytes: 0 }
     }
 
     /// The id of the next record, where nobody else gives one. Ids count from 1 on.
@@ -41,14 +43,33 @@ impl History {
     pub fn push(&mut self, record: Record<Box<str>>, needed_from: Option<u64>) {
         debug_assert!(record.id > self.last_id, "ids rise");
         self.last_id = record.id;
+        self.text_bytes += bytes(&record);
         self.records.push_back(record);
-        while self.records.len() > self.records_max
+        self.trim(self.records_max, needed_from);
+    }
+
+    /// Forgets the older half of the records, but none from `needed_from` on, and gives back their
+    /// memory.
+    pub fn forget_half(&mut self, needed_from: Option<u64>) {
+        self.trim(self.records.len() / 2, needed_from);
+        self.records.shrink_to_fit();
+    }
+
+    /// Forgets the oldest records where there are more than `len`.
+    fn trim(&mut self, len: usize, needed_from: Option<u64>) {
+        while self.records.len() > len
             && let Some(oldest) = self.records.front()
             && needed_from.is_none_or(|needed| oldest.id < needed)
         {
             self.trimmed_to = oldest.id;
+            self.text_bytes -= bytes(oldest);
             self.records.pop_front();
         }
+    }
+
+    /// Bytes of memory that it owns; names count for each record.
+    pub fn held(&self) -> usize {
+        self.records.capacity() * size_of::<Record<Box<str>>>() + self.text_bytes
     }
 
     /// The ids of all that came after message `id`, where all of it is still here. Never for an id
@@ -95,4 +116,8 @@ impl History {
     pub fn len(&self) -> usize {
         self.records.len()
     }
+}
+
+fn bytes(record: &Record<Box<str>>) -> usize {
+    record.text.len() + record.author.len()
 }

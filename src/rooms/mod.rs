@@ -9,6 +9,7 @@
 
 mod check;
 mod history;
+mod memory;
 mod record;
 mod room;
 
@@ -90,6 +91,8 @@ pub struct Rooms {
     /// so far, which makes each differ from the others.
     epoch: u64,
     made: u64,
+    /// Bytes of memory of all rooms.
+    memory: usize,
     scratch: Scratch,
 }
 
@@ -121,7 +124,7 @@ impl Rooms {
     /// No rooms yet. `epoch` should be another one in every process.
     pub fn new(limits: Rc<Limits>, epoch: u64) -> Self {
         let (all, names, members, makers, scratch) = Default::default();
-        Self { limits, all, names, members, makers, epoch, made: 0, scratch }
+        Self { limits, all, names, members, makers, epoch, made: 0, memory: 0, scratch }
     }
 
     // --- getters
@@ -313,8 +316,9 @@ impl Rooms {
         }
         let Record { id, unix_ms, author, text } = record;
         let kept = Record { id, unix_ms, author, text: text.into() };
-        let needed_from = room.replayed_from(outbound);
+        let (needed_from, before) = (room.replayed_from(outbound), room.held());
         room.history.push(kept, needed_from);
+        self.recount(key, before);
     }
 
     /// Tells a member's room that the member writes; not too often, and not where much else is
@@ -432,6 +436,7 @@ impl Rooms {
         let records_max = self.limits.history_frames_max as usize;
         let room = Room::new(Rc::clone(&name), epoch, records_max, maker);
         *self.makers.entry(maker).or_default() += 1;
+        self.memory += room.held();
         let key = RoomKey::new(self.all.insert(room));
         self.names.insert(name, key);
         key
@@ -453,6 +458,7 @@ impl Rooms {
     /// Drops a room, and with the last one the memory of all.
     fn forget(&mut self, key: RoomKey) {
         let room = self.all.remove(key.slot());
+        self.memory -= room.held();
         self.names.remove(&room.name);
         if let Some(count) = self.makers.get_mut(&room.maker) {
             *count -= 1;

@@ -34,6 +34,10 @@ impl fmt::Display for Epoch {
     }
 }
 
+/// Bytes of memory of a room without its name and its history: itself, its entries in lists of
+/// rooms, and its channels.
+const ROOM_BYTES: usize = 1024;
+
 /// A room. Rooms are made when somebody joins, and dropped when nobody is in them and they have
 /// nothing to remember.
 #[derive(Debug)]
@@ -72,6 +76,11 @@ impl Room {
             empty_since_ms: 0,
             maker,
         }
+    }
+
+    /// Bytes of memory that it owns.
+    pub(super) fn held(&self) -> usize {
+        ROOM_BYTES + self.name.len() + self.history.held()
     }
 
     /// The version whose channel this is.

@@ -101,6 +101,14 @@ impl Decoder {
         Ok(None)
     }
 
+    /// Bytes of memory that it owns.
+    pub fn held_bytes(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| {
+            let message = held.message.as_ref().map_or(0, |message| message.bytes.capacity());
+            size_of::<Held>() + held.control.capacity() + message
+        })
+    }
+
     fn message(&self) -> Option<&Message> {
         self.held.as_ref().and_then(|held| held.message.as_ref())
     }

@@ -1,0 +1,138 @@
+//! One budget for all that is held for connections and by the application.
+//!
+//! What is held is counted by capacity where it is held. Whenever that is more than the budget,
+//! something goes, so the process never ends for want of memory. What one message or one request
+//! adds comes on top of the budget.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use super::addresses::Key;
+use super::peer::{Peer, Phase};
+use super::{Application, Connections, Ending, Peers};
+use crate::clock::Now;
+use crate::limits::READ_BUFFER_BYTES;
+use crate::peer::PeerId;
+
+/// Bytes of memory of an idle connection: what an idle member takes by measurement, rounded up.
+const CONNECTION_BYTES: usize = 320;
+
+/// Who holds less than this is not dropped for it: a message that was read and must wait.
+const HOLDING_BYTES_MIN: usize = READ_BUFFER_BYTES;
+
+impl Peers {
+    /// Bytes of memory that are held, by what they are for.
+    pub(crate) fn held(&self) -> [(&'static str, usize); 5] {
+        let outbound = self.outbound.held();
+        [
+            ("connections", self.all.len() * CONNECTION_BYTES),
+            ("input", self.input_bytes),
+            ("answers", outbound.own),
+            ("logs", outbound.logs),
+            ("replays", outbound.blocks),
+        ]
+    }
+
+    /// Whether more is held than the budget allows, though all that can go has gone.
+    pub fn is_short_of_memory(&self) -> bool {
+        self.is_short_of_memory
+    }
+
+    /// Bytes that are held for one connection alone, if they are many.
+    fn holding(&self, id: PeerId, peer: &Peer) -> Option<usize> {
+        let bytes = peer.held_bytes() + self.outbound.held_for(id);
+        (bytes > HOLDING_BYTES_MIN).then_some(bytes)
+    }
+
+    /// Those for whom much is held: first those of the address that holds most, and of these the
+    /// one with the most.
+    fn holders(&self) -> Vec<PeerId> {
+        let mut sums = BTreeMap::<Key, usize>::new();
+        let mut holders = Vec::new();
+        for (id, peer) in self.all.iter() {
+            if let Some(bytes) = self.holding(id, peer) {
+                *sums.entry(peer.address).or_default() += bytes;
+                holders.push((peer.address, bytes, id));
+            }
+        }
+        holders.sort_unstable_by_key(|&(address, bytes, id)| {
+            (Reverse(sums[&address]), address, Reverse(bytes), id)
+        });
+        holders.into_iter().map(|(.., id)| id).collect()
+    }
+}
+
+impl<A: Application> Connections<A> {
+    /// Bytes of memory that are held, in all.
+    pub fn held_bytes(&self) -> usize {
+        let of_peers: usize = self.peers.held().iter().map(|(_, bytes)| bytes).sum();
+        of_peers + self.application.held_bytes()
+    }
+
+    /// Bytes that were read of a peer and must wait are kept, or are kept no longer.
+    pub fn handle_unread(&mut self, kept: usize, given_back: usize) {
+        self.peers.input_bytes += kept;
+        self.peers.input_bytes -= given_back;
+    }
+
+    /// Gives back memory where more is held than the budget allows. Where that does not help, it is
+    /// tried again only when much more is held.
+    pub(super) fn keep_within_budget(&mut self, now: Now) {
+        let most = self.peers.limits.memory_bytes_max as usize;
+        if self.held_bytes() > self.peers.shed_above.max(most) {
+            log::warn!(
+                "short of memory held={} budget={most} remedy=\"raise --memory, or lower \
+                 --history, --queue-bytes or --max-peers\"",
+                self.held_bytes()
+            );
+            self.peers.counters.memory_short += 1;
+            self.shed(most - most / 8, now);
+            self.peers.shed_above = self.held_bytes() + most / 16;
+        }
+        self.peers.is_short_of_memory = self.held_bytes() > most;
+        if !self.peers.is_short_of_memory {
+            self.peers.shed_above = most;
+        }
+    }
+
+    /// Gives back memory until so much is enough: what costs least to others goes first.
+    fn shed(&mut self, enough: usize, now: Now) {
+        self.peers.outbound.shed_blocks();
+        for id in self.peers.holders() {
+            if self.held_bytes() <= enough {
+                return;
+            }
+            self.evict(id, now);
+        }
+        self.shed_logs(enough, now);
+        let over = self.held_bytes().saturating_sub(enough);
+        if over > 0 {
+            self.application.shed(&self.peers.outbound, over);
+        }
+    }
+
+    /// Dismisses those who keep logs from being trimmed, the longest log first.
+    fn shed_logs(&mut self, enough: usize, now: Now) {
+        while self.held_bytes() > enough
+            && let Some((channel, readers)) = self.peers.outbound.holders_of_longest_log()
+            && !readers.is_empty()
+        {
+            for id in readers {
+                self.dismiss_slow(id, now);
+            }
+            self.peers.outbound.shed_log(channel);
+        }
+    }
+
+    /// Drops a connection for others. A WebSocket cannot be told why.
+    pub(super) fn evict(&mut self, id: PeerId, now: Now) {
+        log::debug!("dropped peer={id} reason=evicted");
+        self.exit(id, Ending::OverMemory, None, now);
+        if let Some(peer) = self.peers.all.get(id)
+            && matches!(peer.phase, Phase::Request(_))
+        {
+            self.peers.begin_closing(id, Ending::Evicted, now.mono_ms, now);
+        }
+        self.handle_closed(id, now);
+    }
+}

@@ -1,0 +1,107 @@
+//! How much memory is held for readers, by what it is for.
+
+use std::ops::{AddAssign, SubAssign};
+
+use super::channel::Channel;
+use super::reader::Reader;
+use super::{ChannelKey, Outbound};
+use crate::peer::PeerId;
+
+/// Bytes of memory, by capacity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Logs of channels.
+    pub logs: usize,
+    /// Blocks of records that are replayed.
+    pub blocks: usize,
+    /// What is for one reader alone, and not shared with others.
+    pub own: usize,
+}
+
+impl Held {
+    /// All of them.
+    pub fn sum(self) -> usize {
+        self.logs + self.blocks + self.own
+    }
+}
+
+impl AddAssign for Held {
+    fn add_assign(&mut self, more: Self) {
+        self.logs += more.logs;
+        self.blocks += more.blocks;
+        self.own += more.own;
+    }
+}
+
+impl SubAssign for Held {
+    fn sub_assign(&mut self, less: Self) {
+        self.logs -= less.logs;
+        self.blocks -= less.blocks;
+        self.own -= less.own;
+    }
+}
+
+impl Outbound {
+    /// How much memory is held.
+    pub fn held(&self) -> Held {
+        self.memory
+    }
+
+    /// How much of it is held for one reader alone.
+    pub fn held_for(&self, id: PeerId) -> usize {
+        self.readers.get(id).map_or(0, Reader::charged)
+    }
+
+    /// Changes a channel, and counts what it holds then.
+    pub(super) fn change_channel<T>(
+        &mut self,
+        key: ChannelKey,
+        change: impl FnOnce(&mut Channel) -> T,
+    ) -> Option<T> {
+        let channel = self.channels.get_mut(key)?;
+        self.memory -= channel.held();
+        let outcome = change(channel);
+        self.memory += channel.held();
+        Some(outcome)
+    }
+
+    // --- where memory is short
+
+    /// Drops all rendered blocks; they are rendered again for who needs them.
+    pub fn shed_blocks(&mut self) {
+        let keys: Vec<ChannelKey> = self.channels.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.change_channel(key, |channel| channel.blocks.clear());
+        }
+    }
+
+    /// The channel whose log holds most, and who must go so that half of it can be dropped.
+    pub fn holders_of_longest_log(&self) -> Option<(ChannelKey, Vec<PeerId>)> {
+        let (key, channel) = self.channels.iter().max_by_key(|(_, channel)| channel.log.len())?;
+        let cut = channel.log.start() + channel.log.len() as u64 / 2;
+        let holds = |id: &PeerId| {
+            self.readers.get(*id).is_some_and(|reader| {
+                reader.cursor < cut && reader.cursor < reader.target(channel) && reader.is_blocked
+            })
+        };
+        Some((key, channel.behind.iter().copied().filter(holds).collect()))
+    }
+
+    /// Gives back the memory of what nobody needs of a log.
+    pub fn shed_log(&mut self, key: ChannelKey) {
+        let Some(channel) = self.channels.get(key) else { return };
+        let end = channel.pass.map_or(channel.log.end(), |pass| pass.end);
+        let least = self.least_needed(channel, end);
+        self.change_channel(key, |channel| {
+            channel.log.trim(least.max(channel.log.start()));
+            channel.log.release();
+        });
+    }
+
+    /// The first position of a log that somebody who is behind still needs, before `end`.
+    pub(super) fn least_needed(&self, channel: &Channel, end: u64) -> u64 {
+        let readers = channel.behind.iter().filter_map(|&id| self.readers.get(id));
+        let needy = readers.filter(|reader| reader.cursor < reader.target(channel));
+        needy.map(|reader| reader.cursor).fold(end, u64::min)
+    }
+}
