@@ -210,13 +210,15 @@ mod tests {
             pongs,
             pinged,
             sent_bytes,
+            memory_short,
             iterations: _,
         } = &mut connections;
         let Counters { full, no_room, messages, typing, rejected } = &mut chat;
         let numbers = [accepted, turned_away, over_fd_limit, joined, served, received_bytes];
-        let more = [texts, pings, pongs, pinged, sent_bytes, full, no_room, messages, typing];
+        let more = [texts, pings, pongs, pinged, sent_bytes, memory_short];
+        let of_chat = [full, no_room, messages, typing];
         let mut last = 100;
-        for number in numbers.into_iter().chain(more) {
+        for number in numbers.into_iter().chain(more).chain(of_chat) {
             last += 1;
             *number = last;
         }
