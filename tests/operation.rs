@@ -15,7 +15,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::program::{HEALTH, PATIENCE, Program};
+use rustix::process::geteuid;
 use testkit::client::handshake;
+use testkit::skip;
 
 /// A file of one test, gone before and after it.
 struct Scratch(PathBuf);
@@ -350,13 +352,12 @@ fn no_program_that_it_starts_can_gain_privileges() {
 }
 
 #[test]
-fn root_is_given_up_for_good_or_not_had() {
+fn root_is_given_up_for_good() {
+    if !geteuid().is_root() {
+        return skip("needs root");
+    }
     let socket = Scratch::new("owned");
     let options = ["--user", "65533:65532", "--listen", &socket.listen()];
-    if !rustix::process::geteuid().is_root() {
-        let said = failure(&options);
-        return assert!(said.contains("start as root or without --user"), "{said}");
-    }
     let mut with_group = Command::new("setpriv");
     with_group.args(["--groups", "65531", env!("CARGO_BIN_EXE_hallway")]);
     let program = Program::spawn(with_group, "127.0.0.1:0", &options);
@@ -386,11 +387,53 @@ fn its_resident_memory_is_what_the_kernel_counts() {
     assert!(told.abs_diff(counted * 1024) <= 128 * 1024, "{told} of {counted} KiB");
 }
 
+/// How often a program says before it serves that it is root.
+fn root_warnings(program: &Program) -> usize {
+    program.greeting.iter().filter(|line| line.contains("running as root")).count()
+}
+
 #[test]
 fn root_without_a_user_is_warned() {
-    let program = Program::start(&[]);
-    let before = program.greeting.iter().filter(|line| line.contains("running as root")).count();
-    assert_eq!(before == 1, rustix::process::geteuid().is_root());
+    if !geteuid().is_root() {
+        return skip("needs root");
+    }
+    assert_eq!(root_warnings(&Program::start(&[])), 1);
+}
+
+/// The program where all may run it; only root may look where it was built.
+fn copy_of_program() -> Scratch {
+    let copy = Scratch::new("for-all");
+    // In a process of its own: a file that is open for writing cannot be run, and it would be open in
+    // a child that another test forks meanwhile.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_hallway")).arg(&copy.0).status();
+    assert!(copied.expect("cp starts").success());
+    copy
+}
+
+/// The program as a user who is not root.
+fn without_root(copy: &Scratch) -> Command {
+    if !geteuid().is_root() {
+        return Command::new(&copy.0);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65531", "--regid", "65531", "--clear-groups"]).arg(&copy.0);
+    command
+}
+
+#[test]
+fn who_is_not_root_is_not_warned_and_cannot_become_another() {
+    let copy = copy_of_program();
+    let program = Program::spawn(without_root(&copy), "127.0.0.1:0", &[]);
+    assert_eq!(root_warnings(&program), 0);
+
+    // The second has a file to give away.
+    for listen in ["127.0.0.1:0", &Scratch::new("not-owned").listen()] {
+        let options = ["--user", "65533:65532", "--listen", listen];
+        let output = without_root(&copy).args(options).output().expect("the program starts");
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("start as root, or without --user"), "{said}");
+    }
 }
 
 #[test]
