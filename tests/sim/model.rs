@@ -132,7 +132,8 @@ impl World {
     /// Nobody who behaves is dropped without being told why.
     pub(crate) fn check_reason(&self, who: usize) {
         let client = &self.clients[who];
-        let is_told = !client.is_member() || !client.reads_all() || client.connection.is_broken;
+        let Connection { is_broken, is_overdue, .. } = client.connection;
+        let is_told = !client.is_member() || !client.reads_all() || is_broken || is_overdue;
         assert!(is_told || client.temper == Temper::Malicious, "{} lost its place", client.name);
     }
 
