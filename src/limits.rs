@@ -15,7 +15,7 @@ pub const REQUEST_BYTES_MAX: usize = 8 * 1024;
 pub const REQUEST_HEADERS_MAX: usize = 64;
 
 /// Time for the whole request head to arrive, in milliseconds, however it is dripped.
-/// Excess: 408 and the connection ends.
+/// Excess: 408 and the connection ends; 503 where it has arrived and waits at a gate.
 pub const REQUEST_MS_MAX: u64 = 10_000;
 
 /// How long a connection that is no WebSocket keeps its slot when all are taken, in milliseconds:

@@ -951,3 +951,36 @@ fn what_is_idle_owns_nothing() {
     script.rest(&crowd);
     assert!(heap::held() <= opened + 500_000, "{} bytes", heap::held() - opened);
 }
+
+#[test]
+fn lists_give_back_what_a_burst_took() {
+    let mut script = Script::new(&Limits::default(), Thresholds { crowd: 2, ..Default::default() });
+    let serve = |script: &mut Script| {
+        while let Some(next) = script.out.poll(script.now_ms) {
+            if let Next::Write(id) = next {
+                let len = script.pending(id).len();
+                script.out.handle_sent(id, len);
+            }
+        }
+    };
+    let (crowd, _) = script.room(2 * Thresholds::default().quantum_readers);
+    let (rooms, members): (Vec<_>, Vec<_>) = (0..4_000).map(|_| script.room(2)).unzip();
+    serve(&mut script);
+    let before = heap::held();
+    // One that takes more than a quantum comes first: so the others are listed behind it, once.
+    script.text(crowd, "<1>");
+    rooms.iter().for_each(|&key| script.text(key, "<1>"));
+    for &id in members.iter().flatten() {
+        script.out.pong(id, bytes("<pong>"));
+        script.out.park(id, crowd, false);
+    }
+    serve(&mut script);
+    // These are held.
+    rooms.iter().for_each(|&key| script.news(key, "<2>"));
+    serve(&mut script);
+    script.now_ms += 1_000;
+    serve(&mut script);
+    assert_eq!(script.out.depth(), Depth::default(), "all is written");
+    let left = heap::held() - before;
+    assert!(left <= 24 * 1024, "{left} bytes are left");
+}

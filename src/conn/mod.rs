@@ -39,6 +39,7 @@ use crate::peer::PeerId;
 use crate::ws::frame::{CloseCode, Event, Frame};
 use crate::ws::take;
 use peer::{Peer, Phase, find_head};
+use peers::Pending;
 
 /// What the reactor is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +118,8 @@ impl<A: Application> Connections<A> {
         let (phase, deadline_ms) = (Phase::Request(Vec::new()), now.mono_ms + REQUEST_MS_MAX);
         peers.all.insert(id, Peer { phase, heard_ms: now.mono_ms, deadline_ms });
         peers.deadlines.insert((deadline_ms, id));
-        peers.pending.insert(id.generation(), (id, now.mono_ms + PENDING_MS_MIN));
+        let from_ms = now.mono_ms + PENDING_MS_MIN;
+        peers.pending.insert(id.generation(), Pending { id, from_ms, is_parked: false });
         peers.addresses.insert(id, ip);
         peers.outbound.open(id);
         peers.counters.accepted += 1;
@@ -217,7 +219,8 @@ impl<A: Application> Connections<A> {
                     self.exit(id, Ending::GoingAway, Some(close.into_bytes()), now);
                     self.peers.set_deadline(id, by);
                 }
-                Some(Phase::Request(_)) => self.handle_closed(id, now),
+                // One that waits at a gate is woken, and refused by the application.
+                Some(Phase::Request(_)) if !self.peers.is_parked(id) => self.handle_closed(id, now),
                 _ => {}
             }
         }
@@ -299,6 +302,9 @@ impl<A: Application> Connections<A> {
         if let Answer::Wait(key) = answer {
             head.truncate(had);
             self.peers.set_phase(id, Phase::Request(head));
+            if let Some(pending) = self.peers.pending.get_mut(&id.generation()) {
+                pending.is_parked = true;
+            }
             self.peers.outbound.park(id, key, false);
             return true;
         }
@@ -399,8 +405,8 @@ impl<A: Application> Connections<A> {
             return true;
         }
         let oldest = peers.pending.values().next();
-        let evicted = oldest.filter(|&&(_, from_ms)| from_ms <= now.mono_ms);
-        let Some(&(id, _)) = evicted else { return false };
+        let evicted = oldest.filter(|pending| pending.from_ms <= now.mono_ms);
+        let Some(&Pending { id, .. }) = evicted else { return false };
         log::debug!("dropped peer={id} reason=evicted");
         if let Some(Peer { phase: phase @ Phase::Request(_), .. }) = peers.all.get_mut(id) {
             *phase = Phase::Closing(Ending::Evicted);

@@ -16,6 +16,16 @@ use crate::outbound::{Bytes, Outbound, Thresholds};
 use crate::peer::{PeerId, PeerMap};
 use crate::ws::frame::{Decoder, Frame};
 
+/// A connection that is no WebSocket.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) id: PeerId,
+    /// From when on it may be evicted.
+    pub(super) from_ms: u64,
+    /// Its request is whole, and waits at a gate.
+    pub(super) is_parked: bool,
+}
+
 /// All connections: the receive side of each, its deadline, and what has been counted.
 #[derive(Debug)]
 pub struct Peers {
@@ -25,9 +35,9 @@ pub struct Peers {
     pub(super) all: PeerMap<Peer>,
     /// When each must be looked at next, in order; nobody of whom it is [`NEVER`].
     pub(super) deadlines: BTreeSet<(u64, PeerId)>,
-    /// Those that are no WebSocket, and from when on they may be evicted; by generation, so the
-    /// oldest comes first. A silent WebSocket pays nothing for it.
-    pub(super) pending: BTreeMap<u32, (PeerId, u64)>,
+    /// Those that are no WebSocket, by generation, so the oldest comes first. A silent WebSocket
+    /// pays nothing for it.
+    pub(super) pending: BTreeMap<u32, Pending>,
     pub(super) addresses: Addresses,
     /// Whose sockets are to be dropped.
     pub(super) closes: VecDeque<PeerId>,
@@ -88,6 +98,11 @@ impl Peers {
             return Verdict::Over;
         };
         bucket.get_or_insert_default().draw(now.mono_ms, &self.limits)
+    }
+
+    /// Whether a request is whole, and waits at a gate.
+    pub(super) fn is_parked(&self, id: PeerId) -> bool {
+        self.pending.get(&id.generation()).is_some_and(|pending| pending.is_parked)
     }
 
     pub(super) fn set_phase(&mut self, id: PeerId, phase: Phase) {

@@ -154,6 +154,12 @@ impl Outbound {
         self.channels.get(key).is_some()
     }
 
+    /// Whether somebody reads a channel, or has left it with something unread. Who has left is not
+    /// sent what is said since, but judged by it: so much is kept for it.
+    pub fn is_used(&self, key: ChannelKey) -> bool {
+        self.channels.get(key).is_some_and(Channel::is_used)
+    }
+
     /// Whether nothing more may be said in a channel until its pass is over: half a queue has been
     /// said since the last one began, so a reader that is blocked for one pass is not beyond its
     /// queue at once.
@@ -334,12 +340,13 @@ impl Outbound {
         self.channels.insert(Channel { owner, ..Channel::default() })
     }
 
-    /// Says a frame to all readers of a channel; nothing is kept where there are none.
+    /// Says a frame to all readers of a channel; nothing is kept where it is [unused].
+    ///
+    /// [unused]: Outbound::is_used
     pub fn append(&mut self, key: ChannelKey, frame: &[u8], kind: Kind) {
-        let Some(channel) = self.channels.get_mut(key) else { return };
-        if channel.readers.is_empty() {
+        let Some(channel) = self.channels.get_mut(key).filter(|channel| channel.is_used()) else {
             return;
-        }
+        };
         channel.log.append(frame, kind == Kind::Optional);
         let is_pressing = kind == Kind::Text || channel.grown().reaches(self.queue, 4);
         self.offer(key, is_pressing);
@@ -564,7 +571,8 @@ impl Outbound {
     }
 
     fn close_unused(&mut self, key: ChannelKey) {
-        if key != self.lone && self.channels.get(key).is_some_and(Channel::is_unused) {
+        let is_over = |channel: &Channel| !channel.is_used() && channel.state == State::Idle;
+        if key != self.lone && self.channels.get(key).is_some_and(is_over) {
             self.channels.remove(key);
         }
     }

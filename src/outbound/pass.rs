@@ -115,6 +115,7 @@ impl Outbound {
     fn release(&mut self) {
         self.fresh.shrink_to(ENTRIES_KEPT);
         self.listed.shrink_to(ENTRIES_KEPT);
+        self.held.shrink_to(ENTRIES_KEPT);
         self.singles.shrink_to(ENTRIES_KEPT);
         self.told.shrink_to(ENTRIES_KEPT);
     }

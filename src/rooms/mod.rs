@@ -288,7 +288,7 @@ impl Rooms {
         let Some(room) = self.all.get_mut(key.slot()) else { return };
         for (version, channel) in room.open_channels() {
             outbound.forget_block(channel, record.id);
-            if outbound.readers(channel).is_empty() {
+            if !outbound.is_used(channel) {
                 continue;
             }
             self.scratch.write(&Notice::Text(record.as_text()), version);

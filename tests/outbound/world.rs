@@ -115,7 +115,8 @@ impl World {
                     self.with_any(Self::say_text);
                 }
             }
-            11 | 12 => self.say_news(),
+            11 => self.say_news(),
+            12 => self.say_from_elsewhere(),
             13 | 14 => self.with_any(Self::say_and_echo),
             15 => self.with_any(Self::unicast),
             16 => self.with_any(Self::ping),
@@ -339,6 +340,18 @@ impl World {
             let frame = self.any_frame(b'n');
             let kind = if self.random.once_in(3) { Kind::Optional } else { Kind::News };
             self.append(at, &frame, kind);
+        }
+    }
+
+    /// Says records that no reader of the channel has said; maybe nobody reads it.
+    fn say_from_elsewhere(&mut self) {
+        let at = self.random.below(3);
+        for _ in 0..self.random.below(24) {
+            self.forget_closed(at);
+            if self.rooms[at].key.is_some_and(|key| !self.out.is_gated(key)) {
+                let frame = self.any_frame(b't');
+                self.text(at, &frame);
+            }
         }
     }
 
@@ -716,6 +729,14 @@ impl World {
             assert!(
                 !peer.must_be_dismissed || peer.has_left || !peer.is_blocked,
                 "{id} was beyond its queue when a pass ended"
+            );
+            let Counted { frames, bytes } = peer.said_since;
+            assert!(
+                !peer.is_stuck
+                    || peer.next_replayed().is_none()
+                    || timeout.is_some()
+                    || (frames <= self.queue.frames && bytes <= self.queue.bytes),
+                "{id} has left, and records are kept for it"
             );
         }
         for peer in self.peers.values_mut() {
