@@ -177,7 +177,7 @@ impl<A: Application> Connections<A> {
 
     /// The socket of this peer takes bytes again.
     pub fn handle_writable(&mut self, id: PeerId) {
-        self.peers.outbound.handle_writable(id);
+        self.peers.outbound.set_blocked(id, false);
     }
 
     /// `len` bytes of what [`Connections::transmit`] said are written.
@@ -188,7 +188,7 @@ impl<A: Application> Connections<A> {
 
     /// The socket takes no more now; [`Connections::handle_writable`] will tell.
     pub fn handle_blocked(&mut self, id: PeerId) {
-        self.peers.outbound.handle_blocked(id);
+        self.peers.outbound.set_blocked(id, true);
     }
 
     /// Does what is due. Calling it early or often does no harm.

@@ -95,9 +95,4 @@ impl Channel {
         }
         self.last_span.2
     }
-
-    /// Whether nobody needs it.
-    pub(super) fn is_unused(&self) -> bool {
-        self.readers.is_empty() && self.behind.is_empty() && self.state == State::Idle
-    }
 }
