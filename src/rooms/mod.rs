@@ -298,8 +298,8 @@ impl Rooms {
             {
                 let mut json = Vec::with_capacity(self.scratch.json.len() + 2 * reference.len());
                 envelope::write_with_reference(&self.scratch.json, reference, &mut json);
-                let echo = frame::Frame::new(OpCode::Data(Data::Text), &json);
-                outbound.tell(id, echo.into_bytes(), self.scratch.frame.len());
+                let echo = frame::encode(OpCode::Data(Data::Text), &json);
+                outbound.tell(id, echo, self.scratch.frame.len());
             }
         }
         let Record { id, unix_ms, author, text } = record;
