@@ -20,7 +20,7 @@ impl Chat {
         let command = match peers.draw(id, now) {
             Verdict::Within => {
                 let parsed = envelope::parse(text, version, &peers.limits);
-                parsed.map_err(|error| (error.code(), error.to_string()))
+                parsed.map_err(|error| (error.code, error.text))
             }
             Verdict::Over => {
                 let rate = peers.limits.rate_per_second;

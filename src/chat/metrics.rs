@@ -32,7 +32,7 @@ impl Chat {
         for (name, help, value) in [
             ("connections", "Connections that are open.", peers.len() as u64),
             ("members", "Peers that are in a room.", peers.open.into()),
-            ("rooms", "Rooms that exist, also without members.", self.rooms.len() as u64),
+            ("rooms", "Rooms that exist, also without members.", self.rooms.count() as u64),
             ("queue_frames_sum", "Frames that wait for all readers.", sum.frames),
             ("queue_frames_max", "The same for the slowest reader.", max.frames),
             ("queue_bytes_sum", "Bytes that wait for all readers.", sum.bytes),

@@ -63,7 +63,7 @@ impl Server {
 
     /// Rooms that exist.
     pub fn rooms(&self) -> usize {
-        self.application().rooms.len()
+        self.application().rooms.count()
     }
 
     /// Members of a room; 0 where there is no such room.
@@ -127,6 +127,6 @@ impl Application for Chat {
     }
 
     fn status_line(&self, peers: &Peers) -> String {
-        format!("Connections: {}, rooms: {}", peers.len(), self.rooms.len())
+        format!("Connections: {}, rooms: {}", peers.len(), self.rooms.count())
     }
 }

@@ -36,7 +36,7 @@ use crate::limits::{
 };
 use crate::outbound::{Bytes, Next, Thresholds};
 use crate::peer::PeerId;
-use crate::ws::frame::{CloseCode, Event, Frame};
+use crate::ws::frame::{CloseCode, Control, Event, OpCode, encode, encode_close};
 use crate::ws::take;
 use peer::{Peer, Phase, find_head};
 use peers::Pending;
@@ -106,7 +106,8 @@ impl<A: Application> Connections<A> {
     /// Takes a new connection in, in a slot that no connection has. Where all slots are taken, the
     /// oldest connection that is pending is evicted: see [`Connections::poll_close`].
     ///
-    /// `None` where there is no slot, not even for a proper refusal: see [`busy`].
+    /// `None` where there is no slot, not even for a proper refusal: all that can be done is to
+    /// say that the server is [`full`].
     pub fn accept(&mut self, slot: u32, ip: Option<IpAddr>, now: Now) -> Option<PeerId> {
         if !self.has_slot(now) {
             self.peers.counters.turned_away += 1;
@@ -179,7 +180,7 @@ impl<A: Application> Connections<A> {
 
     /// The socket of this peer takes bytes again.
     pub fn handle_writable(&mut self, id: PeerId) {
-        self.peers.outbound.handle_writable(id);
+        self.peers.outbound.set_blocked(id, false);
     }
 
     /// `len` bytes of what [`Connections::transmit`] said are written.
@@ -190,7 +191,7 @@ impl<A: Application> Connections<A> {
 
     /// The socket takes no more now; [`Connections::handle_writable`] will tell.
     pub fn handle_blocked(&mut self, id: PeerId) {
-        self.peers.outbound.handle_blocked(id);
+        self.peers.outbound.set_blocked(id, true);
     }
 
     /// Does what is due. Calling it early or often does no harm.
@@ -215,8 +216,8 @@ impl<A: Application> Connections<A> {
         for id in ids {
             match self.peers.all.get(id).map(|peer| &peer.phase) {
                 Some(Phase::Open { .. }) => {
-                    let close = Frame::close(CloseCode::Away, "the server is going away");
-                    self.exit(id, Ending::GoingAway, Some(close.into_bytes()), now);
+                    let close = encode_close(CloseCode::Away, "the server is going away");
+                    self.exit(id, Ending::GoingAway, Some(close), now);
                     self.peers.set_deadline(id, by);
                 }
                 // One that waits at a gate is woken, and refused by the application.
@@ -334,8 +335,7 @@ impl<A: Application> Connections<A> {
         };
         if let Err(Dismissal { code, reason }) = handled {
             log::debug!("dismissed peer={id} code={code} reason={reason:?}");
-            let close = Frame::close(code, &reason).into_bytes();
-            self.exit(id, Ending::of(code), Some(close), now);
+            self.exit(id, Ending::of(code), Some(encode_close(code, &reason)), now);
         }
         false
     }
@@ -353,13 +353,14 @@ impl<A: Application> Connections<A> {
             }
             Event::Ping(payload) => {
                 peers.counters.pings += 1;
-                peers.outbound.pong(id, Frame::pong(&payload).into_bytes());
+                peers.outbound.pong(id, encode(OpCode::Control(Control::Pong), &payload));
             }
             Event::Pong(_) => peers.counters.pongs += 1,
             Event::Close(code) => {
-                let frame =
-                    code.map_or_else(Frame::close_without_code, |code| Frame::close(code, ""));
-                self.exit(id, Ending::ClosedByPeer, Some(frame.into_bytes()), now);
+                // The answer to a Close without a code has none either (RFC 6455, section 5.5.1).
+                let without_code = || encode(OpCode::Control(Control::Close), &[]);
+                let close = code.map_or_else(without_code, |code| encode_close(code, ""));
+                self.exit(id, Ending::ClosedByPeer, Some(close), now);
             }
         }
         Ok(())
@@ -372,8 +373,8 @@ impl<A: Application> Connections<A> {
     fn dismiss_slow(&mut self, id: PeerId, now: Now) {
         if self.peers.all.get(id).is_some_and(Peer::is_open) {
             log::debug!("dismissed peer={id} code=1013 reason=\"too slow\"");
-            let close = Frame::close(CloseCode::Again, "too slow; come back when you can read");
-            self.peers.outbound.dismiss(id, close.into_bytes());
+            let close = encode_close(CloseCode::Again, "too slow; come back when you can read");
+            self.peers.outbound.dismiss(id, close);
             self.exit(id, Ending::TooSlow, None, now);
         } else {
             self.handle_closed(id, now);
@@ -414,11 +415,6 @@ impl<A: Application> Connections<A> {
         peers.forget(id);
         true
     }
-}
-
-/// What a connection is told for which [`Connections::accept`] has no slot.
-pub fn busy() -> Vec<u8> {
-    full().to_bytes(false)
 }
 
 /// The answer to one connection too many.

@@ -14,7 +14,7 @@ use crate::clock::Now;
 use crate::limits::{Limits, REQUEST_MS_MAX};
 use crate::outbound::{Bytes, Outbound, Thresholds};
 use crate::peer::{PeerId, PeerMap};
-use crate::ws::frame::{Decoder, Frame};
+use crate::ws::frame::{Control, Decoder, OpCode, encode};
 
 /// A connection that is no WebSocket.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Peers {
             open: 0,
             generation: 0,
             drained_by_ms: None,
-            ping: Frame::ping().into_bytes(),
+            ping: encode(OpCode::Control(Control::Ping), &[]),
             counters: Counters::default(),
         }
     }

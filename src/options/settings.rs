@@ -172,7 +172,8 @@ pub const SETTINGS: &[Setting] = &[
         set: |to, value| {
             let known =
                 [LevelFilter::Error, LevelFilter::Warn, LevelFilter::Info, LevelFilter::Debug];
-            let named = known.into_iter().find(|level| level.as_str().to_lowercase() == value);
+            let named =
+                known.into_iter().find(|level| level.as_str().to_ascii_lowercase() == value);
             to.log = named.ok_or("expected error, warn, info or debug")?;
             Ok(())
         },

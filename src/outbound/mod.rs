@@ -245,8 +245,7 @@ impl Outbound {
         }
         if !replay.is_empty() {
             let (next, last) = replay.into_inner();
-            channel.replayed_from =
-                Some(channel.replayed_from.map_or(next, |before| before.min(next)));
+            channel.replayed_from = channel.replayed_from.into_iter().chain([next]).min();
             let extra = reader.extra.get_or_insert_default();
             extra.replay = Some(Replay { next, last });
         }
@@ -266,10 +265,7 @@ impl Outbound {
         let skip_to = channel.log.end();
         let unicast = Unicast { at: skip_to - replaced as u64, frame, skip_to };
         self.change(id, |extra| extra.unicasts.push_back(unicast));
-        let queue = self.queue;
-        if let Some((reader, channel)) = self.reader(id)
-            && reader.is_too_slow(channel, queue)
-        {
+        if self.is_too_slow(id) {
             self.told.push_back(Next::TooSlow(id));
         }
     }
@@ -429,17 +425,8 @@ impl Outbound {
         self.settle(id);
     }
 
-    /// The socket takes no more until [`Outbound::handle_writable`].
-    pub fn handle_blocked(&mut self, id: PeerId) {
-        self.set_blocked(id, true);
-    }
-
-    /// The socket takes bytes again.
-    pub fn handle_writable(&mut self, id: PeerId) {
-        self.set_blocked(id, false);
-    }
-
-    fn set_blocked(&mut self, id: PeerId, is_blocked: bool) {
+    /// The socket takes no more, or takes bytes again.
+    pub fn set_blocked(&mut self, id: PeerId, is_blocked: bool) {
         if let Some(reader) = self.readers.get_mut(id)
             && reader.is_blocked != is_blocked
         {
@@ -454,6 +441,11 @@ impl Outbound {
         let reader = self.readers.get_mut(id)?;
         let channel = self.channels.get_mut(reader.channel)?;
         Some((reader, channel))
+    }
+
+    fn is_too_slow(&mut self, id: PeerId) -> bool {
+        let queue = self.queue;
+        self.reader(id).is_some_and(|(reader, channel)| reader.is_too_slow(channel, queue))
     }
 
     /// Notes that a channel has something to offer.
@@ -570,6 +562,7 @@ impl Outbound {
         }
     }
 
+    /// Forgets a channel that nobody needs.
     fn close_unused(&mut self, key: ChannelKey) {
         let is_over = |channel: &Channel| !channel.is_used() && channel.state == State::Idle;
         if key != self.lone && self.channels.get(key).is_some_and(is_over) {

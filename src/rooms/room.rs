@@ -1,7 +1,6 @@
 //! One room: what it remembers, and the channels by which its members are told.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
@@ -18,27 +17,13 @@ pub struct Resume<'r> {
     pub epoch: &'r str,
 }
 
-/// Ids are compared only within one epoch; no two rooms ever have the same.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Epoch {
-    /// What makes it differ from those of any other process.
-    pub(super) process: u64,
-    /// What makes it differ from those of other rooms.
-    pub(super) room: u64,
-}
-
-impl fmt::Display for Epoch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}-{}", self.process, self.room)
-    }
-}
-
 /// A room. Rooms are made when somebody joins, and dropped when nobody is in them and they have
 /// nothing to remember.
 #[derive(Debug)]
 pub(super) struct Room {
     pub(super) name: Rc<str>,
-    pub(super) epoch: Epoch,
+    /// Ids are compared only within one epoch; no two rooms ever have the same.
+    pub(super) epoch: Box<str>,
     pub(super) history: History,
     /// The channel of each version, by [`Version::index`]; its readers are the members. It may be
     /// gone, and is then opened anew.
@@ -53,7 +38,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    pub(super) fn new(name: Rc<str>, epoch: Epoch, records_max: usize) -> Self {
+    pub(super) fn new(name: Rc<str>, epoch: Box<str>, records_max: usize) -> Self {
         Self {
             name,
             epoch,
@@ -122,8 +107,7 @@ impl Room {
     pub(super) fn resume(&self, resume: Option<Resume<'_>>) -> (RangeInclusive<u64>, bool) {
         let Some(Resume { since, epoch }) = resume else { return (self.history.all(), true) };
         let is_number = since.bytes().all(|byte| byte.is_ascii_digit());
-        let id: Option<u64> =
-            since.parse().ok().filter(|_| is_number && epoch == self.epoch.to_string());
+        let id: Option<u64> = since.parse().ok().filter(|_| is_number && *epoch == *self.epoch);
         match id.and_then(|id| self.history.since(id)) {
             Some(ids) => (ids, true),
             None => (self.history.all(), false),

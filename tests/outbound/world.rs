@@ -172,7 +172,7 @@ impl World {
         let is_stuck = self.random.once_in(7);
         self.peers.insert(id, Peer { is_stuck, ..Peer::default() });
         if self.random.once_in(8) {
-            self.out.handle_blocked(id);
+            self.out.set_blocked(id, true);
             self.peer(id).is_blocked = true;
         }
         Some(id)
@@ -479,7 +479,7 @@ impl World {
     }
 
     fn unblock(&mut self, id: PeerId) {
-        self.out.handle_writable(id);
+        self.out.set_blocked(id, false);
         let peer = self.peer(id);
         (peer.is_blocked, peer.must_be_dismissed) = (false, false);
     }
@@ -498,8 +498,8 @@ impl World {
                 5 => self.out.begin(id, frame),
                 6 => self.out.defer(id),
                 7 => self.out.close(id),
-                8 => self.out.handle_blocked(id),
-                9 => self.out.handle_writable(id),
+                8 => self.out.set_blocked(id, true),
+                9 => self.out.set_blocked(id, false),
                 _ => self.out.handle_sent(id, 0),
             }
             assert_eq!(self.out.transmit(id, &mut [IoSlice::new(&[])]), 0);
@@ -624,7 +624,7 @@ impl World {
             || (is_short && self.random.once_in(2))
             || (!is_generous && self.random.once_in(9))
         {
-            self.out.handle_blocked(id);
+            self.out.set_blocked(id, true);
             self.peer(id).is_blocked = true;
         }
     }
