@@ -317,8 +317,8 @@ fn a_pipe_that_nobody_reads_ends_nothing() {
 /// How long the server is stopped, in seconds: far longer than a silent peer is given.
 const STOP_SECONDS: u64 = 4;
 
-/// Another number of seconds, by command: HALLWAY_STOP_SECONDS=60 cargo test --test faults stop
-const STOP_VARIABLE: &str = "HALLWAY_STOP_SECONDS";
+/// Another number of seconds, by command: STOP_SECONDS=60 cargo test --test faults stop
+const STOP_VARIABLE: &str = "STOP_SECONDS";
 
 #[test]
 fn a_stop_counts_for_nobody() {

@@ -4,8 +4,8 @@
 mod common;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{self, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
@@ -14,10 +14,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::program::{HEALTH, PATIENCE, Program};
+use common::program::{HEALTH, PATIENCE, Program, eventually, hear_of, say};
 use rustix::process::geteuid;
 use testkit::client::handshake;
 use testkit::skip;
+use tungstenite::client;
+use tungstenite::stream::MaybeTlsStream;
 
 /// A file of one test, gone before and after it.
 struct Scratch(PathBuf);
@@ -326,6 +328,61 @@ fn a_flood_of_refusals_is_a_few_lines() {
     let (_, held_back) = lines.last().and_then(|line| line.rsplit_once("lines=")).expect("a line");
     assert_eq!(held_back.parse::<usize>().expect("a number") + refused + 1, 200);
     assert!(program.wait().success());
+}
+
+/// A metric of a server that listens there.
+fn metric(address: net::SocketAddr, name: &str) -> u64 {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: box\r\n\r\n").expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer in time");
+    let value = answer.lines().find_map(|line| line.strip_prefix(name));
+    value.and_then(|value| value.trim().parse().ok()).expect("a number")
+}
+
+#[test]
+fn a_log_that_nobody_reads_keeps_nobody_waiting() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let mut command = passed(listener, "web");
+    let child = command.args(["--log", "debug"]).stderr(Stdio::piped()).spawn();
+    let mut server = Server(child.expect("it starts"));
+    // It stays open, and nobody reads it until it is full.
+    let mut log = BufReader::new(server.0.stderr.take().expect("a pipe"));
+    let blocked = || metric(address, "hallway_log_lines_dropped_total{reason=\"blocked\"}");
+    let fill = |before: u64| eventually("the pipe is full", || blocked() > before);
+    fill(0);
+    let join = |name: &str| {
+        let stream = TcpStream::connect(address).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let url = format!("ws://{address}/chat?username={name}");
+        client(url, MaybeTlsStream::Plain(stream)).expect("a place").0
+    };
+    let (mut alice, mut bob) = (join("alice"), join("bob"));
+    say(&mut alice, "nobody waits");
+    hear_of(&mut bob, "nobody waits");
+
+    // Where somebody reads it again, it says how much is not there.
+    log.read_exact(&mut [0; 8192]).expect("there is more");
+    let told = blocked();
+    let line =
+        (&mut log).lines().map_while(Result::ok).find(|line| line.contains(" dropped lines="));
+    let line = line.expect("the line");
+    let (_, lines) = line.split_once("lines=").expect("a number");
+    let lines: u64 =
+        lines.split_once(' ').and_then(|(number, _)| number.parse().ok()).expect("one");
+    assert!(lines >= told, "{line} is not of {told}");
+
+    fill(told);
+    let pid = server.0.id().to_string();
+    assert!(Command::new("kill").arg(pid).status().expect("a signal").success());
+    let mut ended = None;
+    eventually("it ends", || {
+        ended = server.0.try_wait().expect("a child");
+        ended.is_some()
+    });
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! to the byte what each reader must be sent; and one short test for each of what was got wrong
 //! at first.
 //!
-//!     HALLWAY_OUTBOUND_SEEDS=100000 cargo test --release --test outbound model
-//!     HALLWAY_OUTBOUND_SEED=17 cargo test --test outbound model
+//!     OUTBOUND_SEEDS=100000 cargo test --release --test outbound model
+//!     OUTBOUND_SEED=17 cargo test --test outbound model
 
 #[path = "outbound/peer.rs"]
 mod peer;
@@ -47,7 +47,7 @@ struct Seed(u64);
 impl Drop for Seed {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("with HALLWAY_OUTBOUND_SEED={}", self.0);
+            eprintln!("with OUTBOUND_SEED={}", self.0);
         }
     }
 }
@@ -75,11 +75,11 @@ fn run(seed: u64) -> Tried {
 #[test]
 fn everybody_is_sent_what_the_model_says() {
     let number = |name| env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
-    if let Some(seed) = number("HALLWAY_OUTBOUND_SEED") {
+    if let Some(seed) = number("OUTBOUND_SEED") {
         run(seed);
         return;
     }
-    let seeds = number("HALLWAY_OUTBOUND_SEEDS").unwrap_or(SEEDS);
+    let seeds = number("OUTBOUND_SEEDS").unwrap_or(SEEDS);
     let all: Vec<Tried> = (0..seeds).map(run).collect();
     let times = |of: fn(&Tried) -> usize| all.iter().map(of).sum::<usize>();
     let tried = [

@@ -14,6 +14,9 @@ use crate::outbound::{Depth, Frames};
 /// Tells how much memory the process holds, in bytes; `None` where nobody knows.
 pub type ResidentMemory = Option<fn() -> Option<u64>>;
 
+/// Tells how many log lines are in no log, by why; `None` where nobody knows.
+pub type LogLinesDropped = Option<fn() -> [(&'static str, u64); 2]>;
+
 impl Chat {
     /// The answer to whoever asks for the numbers: those of now, or of at most
     /// [`METRICS_MS_MIN`] ago.
@@ -43,7 +46,16 @@ impl Chat {
         }
         if let Some(bytes) = self.resident_memory.and_then(|tell| tell()) {
             let name = "process_resident_memory_bytes";
-            text.family(name, "gauge", "Memory that the process holds.", bytes);
+            text.family(
+                name,
+                "gauge",
+                "Memory that the process holds; above 8 MiB to a few percent.",
+                bytes,
+            );
+        }
+        if let Some(dropped) = self.log_lines_dropped {
+            let help = "Log lines that came too fast, or while nobody read the log.";
+            text.counters("log_lines_dropped", help, "reason", dropped());
         }
         text.iterations(&peers.counters.iterations);
         Response::new(200, "text/plain; version=0.0.4; charset=utf-8", text.0.into_bytes())
