@@ -222,23 +222,28 @@ def paced(siege, per_second, act):
         siege.wait(0.5 / per_second)
 
 
+def perform(function, addresses, seconds):
+    """Runs an attack in this process; what it cost."""
+    siege = Siege(addresses, seconds)
+    end = siege.until
+    try:
+        function(siege)
+    except OSError as error:
+        if siege.is_on():
+            siege.note(f"ended by {error!r}")
+    time.sleep(max(0, end - time.monotonic()))
+    return siege.cost()
+
+
 def run(function, addresses, seconds):
-    """Runs it in a process of its own, on the core of the clients; what it cost."""
+    """Runs an attack in a process of its own, on the core of the clients; what it cost."""
     ours, theirs = multiprocessing.Pipe()
 
     def body():
         ours.close()
         os.sched_setaffinity(0, net.cores()[1])
-        siege = Siege(addresses, seconds)
-        end = siege.until
-        try:
-            function(siege)
-        except OSError as error:
-            if siege.is_on():
-                siege.note(f"ended by {error!r}")
-        time.sleep(max(0, end - time.monotonic()))
-        theirs.send(siege.cost())
-        os._exit(0)
+        theirs.send(perform(function, addresses, seconds))
+        os._exit(0)  # whatever else still reads
 
     process = multiprocessing.get_context("fork").Process(target=body)
     process.start()

@@ -43,7 +43,7 @@ class Box:
 
     def read_log(self):
         for line in self.child.stderr:
-            self.lines = [*self.lines, line.decode(errors="replace")][-200:]
+            self.lines.append(line.decode(errors="replace"))
 
     def is_alive(self):
         return self.child.poll() is None

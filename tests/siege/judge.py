@@ -12,7 +12,11 @@ JOIN_SECONDS = 1.0  # any newcomer, until it hears itself
 LATE_SECONDS = 2.0  # any deadline
 FLOOD_CORES = 0.05  # that a flood costs beyond what its allowance does
 CONNECTIONS = 10  # more than before, afterwards: the healthy ones come and go as well
+LOG_LINES = 200  # of one attack: a burst of some kinds
 MEMORY_KIB = 4096  # the same for memory: what an allocator keeps
+
+
+POISON = "reboot"  # an attacker's word, which must not be suggested to anybody
 
 
 def quantile(samples, share):
@@ -34,6 +38,7 @@ class Window:
     peak_kib: int = 0
     connections: int | None = None  # when it began
     cost: dict | None = None
+    lines: list = dataclasses.field(default_factory=list)  # of its log
 
 
 class Seen:
@@ -82,6 +87,7 @@ class Row:
         self.judge_echoes(base, now, control)
         self.judge_others(now)
         self.judge_server(attack, budget_kib)
+        self.judge_log()
         self.judge_end(attack, after, budget_kib)
 
     def expect(self, is_so, sentence):
@@ -138,6 +144,21 @@ class Row:
                 more <= FLOOD_CORES,
                 f"{more * 100:.0f} % of a core beyond what the allowance costs",
             )
+
+    def judge_log(self):
+        lines = self.windows["attack"].lines
+        poisoned = [line for line in lines if POISON in line.partition("remedy=")[2]]
+        self.expect(not poisoned, f"a remedy that an attacker has written: {poisoned[:1]}")
+        self.expect(len(lines) <= LOG_LINES, f"{len(lines)} lines in the log")
+
+    def log(self):
+        """What its log said of the attack: the first line of each kind, and how many there were."""
+        kinds = {}
+        for line in self.windows["attack"].lines:
+            _, _, text = line.strip().partition("Z ")
+            kind = " ".join(text.split()[:2])
+            kinds.setdefault(kind, [text, 0])[1] += 1
+        return kinds.values()
 
     def judge_end(self, attack, after, budget_kib):
         window, end = self.windows["attack"], self.windows["after"]

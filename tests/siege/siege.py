@@ -57,7 +57,7 @@ class Session:
     def window(self, work):
         """Does some work, and measures the server meanwhile."""
         box, asked = self.box, self.box.connections()
-        before = box.usage() or (0, 0)
+        before, known = box.usage() or (0, 0), len(box.lines)
         if box.is_alive():
             box.process.forget_peak()
         start = time.monotonic()
@@ -65,7 +65,8 @@ class Session:
         end, peak = time.monotonic(), box.peak_kib()
         after = box.usage() or before
         cores = (after[0] - before[0]) / (end - start)
-        return judge.Window(start, end, cores, before[1], peak, asked, cost)
+        lines = box.lines[known:]
+        return judge.Window(start, end, cores, before[1], peak, asked, cost, lines)
 
     def run(self):
         """The windows of each attack, and what the witness has collected."""
@@ -132,6 +133,8 @@ def besiege(command, options, chosen, is_short, budget_kib):
         for row in rows[-len(results) :]:
             for failure in row.failures:
                 print(f"    {row.name}: {failure}", flush=True)
+            for line, count in row.log():
+                print(f"    {row.name}: its log, {count} times: {line}", flush=True)
     return rows
 
 

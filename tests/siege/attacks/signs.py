@@ -5,6 +5,7 @@ Cost: a request each.
 
 import time
 
+import raw
 from attacker import attack
 from . import replays
 
@@ -33,6 +34,15 @@ def ask(siege, request):
 def unread_log(siege):
     while siege.is_on():
         ask(siege, FAULTY)
+
+
+@attack("pages of origins and hosts whose names are commands")
+def poisoned_log(siege):
+    head = raw.handshake("mallory", "lobby").replace(
+        b"Host: box\r\n", b"Host: y.example;reboot\r\nOrigin: http://x.example;reboot\r\n"
+    )
+    while siege.is_on():
+        ask(siege, head)
 
 
 def median_of_requests(siege, seconds):
