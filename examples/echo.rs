@@ -11,7 +11,7 @@ use hallway::http::Request;
 use hallway::limits::{Limits, MESSAGE_BYTES, QUEUE_BYTES};
 use hallway::outbound::Thresholds;
 use hallway::reactor::{Address, Listeners, Reactor};
-use hallway::ws::frame::{Data, Frame, OpCode};
+use hallway::ws::frame::{Data, OpCode, encode};
 use hallway::ws::{handshake, switching_protocols, upgrade_required};
 
 struct Echo;
@@ -30,11 +30,11 @@ impl Application for Echo {
         caller: &mut Caller<'_>,
         message: Message<'_>,
     ) -> Result<(), Dismissal> {
-        let frame = match message {
-            Message::Text(text) => Frame::text(text.as_bytes()),
-            Message::Binary(bytes) => Frame::new(OpCode::Data(Data::Binary), bytes),
+        let (kind, bytes) = match message {
+            Message::Text(text) => (Data::Text, text.as_bytes()),
+            Message::Binary(bytes) => (Data::Binary, bytes),
         };
-        caller.peers.outbound.tell(caller.id, frame.into_bytes(), 0);
+        caller.peers.outbound.tell(caller.id, encode(OpCode::Data(kind), bytes), 0);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Time as a value. Only the reactor reads a clock; everybody else is handed a [`Now`].
 
-use chrono::DateTime;
+use chrono::{DateTime, Timelike as _};
 
 /// One reading of the machine's clocks, taken by the reactor once an iteration.
 ///
@@ -23,7 +23,7 @@ impl Now {
     pub fn local_hhmmss(self) -> String {
         let local_ms = self.unix_ms.saturating_add(i64::from(self.utc_offset_s) * 1000);
         let local = DateTime::from_timestamp_millis(local_ms).unwrap_or_default();
-        local.format("%H%M%S").to_string()
+        format!("{:02}{:02}{:02}", local.hour(), local.minute(), local.second())
     }
 }
 

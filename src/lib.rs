@@ -14,29 +14,16 @@
 #![forbid(unsafe_code)]
 
 pub mod limits;
-
 pub mod clock;
-
 pub mod peer;
-
 pub mod http;
-
 pub mod ws;
-
 pub mod outbound;
-
 pub mod conn;
-
 pub mod envelope;
-
 pub mod rooms;
-
 pub mod web;
-
 pub mod chat;
-
 pub mod process;
-
 pub mod reactor;
-
 pub mod options;

@@ -15,7 +15,7 @@ pub const REQUEST_BYTES_MAX: usize = 8 * 1024;
 pub const REQUEST_HEADERS_MAX: usize = 64;
 
 /// Time for the whole request head to arrive, in milliseconds, however it is dripped.
-/// Excess: 408 and the connection ends.
+/// Excess: 408 and the connection ends; 503 where it has arrived and waits at a gate.
 pub const REQUEST_MS_MAX: u64 = 10_000;
 
 /// How long a connection that is no WebSocket, or not any more, keeps its slot from others of its
@@ -62,6 +62,17 @@ pub const METRICS_MS_MIN: u64 = 1_000;
 /// Bytes of a log line, without its time and level; what it quotes of a peer can be a whole
 /// request head. Excess: cut off, and three dots in its place.
 pub const LOG_LINE_BYTES_MAX: usize = 1024;
+
+/// Bytes of a log line besides: its time, its level and the mark of a cut.
+const LOG_FRAME_BYTES_MAX: usize = 64;
+
+/// Bytes of one write to standard error that do not wait where poll(2) calls it writable: `PIPE_BUF`
+/// (pipe(7)). A line is one write.
+pub const LOG_WRITE_BYTES_MAX: usize = 4096;
+
+/// Resident memory up to which its pages are counted for `/metrics`, in bytes: that takes up to 12 us
+/// for each MiB. Excess: what the kernel reports without counting, a few percent wrong at most.
+pub const COUNTED_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// Time for a peer to read what was still to be said to it and to end the TCP connection after
 /// our Close frame or HTTP answer, in milliseconds. Excess: the socket is dropped.
@@ -145,7 +156,8 @@ pub struct Limits {
     /// A peer silent for this long gets a ping, in milliseconds, 0 for never; after 2.5 times
     /// this long it is dropped.
     pub ping_ms: u64,
-    /// Joins and leaves are announced in rooms of at most so many members.
+    /// Joins and leaves are announced, and members named to newcomers, in rooms of at most so many
+    /// members: each name costs each of them a frame. Excess: the number of members alone.
     pub announce_up_to: u32,
     /// Rooms at once. Excess: the room that was empty for longest is forgotten with its history,
     /// and where none is empty 503.
@@ -173,7 +185,7 @@ impl Default for Limits {
             rate_per_second: 10,
             burst: 50,
             ping_ms: 30_000,
-            announce_up_to: 1000,
+            announce_up_to: 200,
             rooms_max: 1000,
             fragments_max: FRAGMENTS_MAX,
             memory_bytes_max: 256 * 1024 * 1024,
@@ -281,6 +293,7 @@ const _: () = {
     assert!(DRAIN_MS_MAX < 5_000, "the command line promises five seconds");
     assert!(CLOSE_MS_MAX < DRAIN_MS_MAX, "a drain waits for each Close");
     assert!(PENDING_MS_MIN < REQUEST_MS_MAX, "who is evicted has its deadline yet to come");
+    assert!(LOG_LINE_BYTES_MAX + LOG_FRAME_BYTES_MAX <= LOG_WRITE_BYTES_MAX, "one write a line");
     assert!(WRITE_SLICES_MAX <= 1024, "IOV_MAX on Linux");
     assert!(*QUEUE_FRAMES.start() >= 2 * EVENT_FRAMES_MAX as u64, "an event fits");
     assert!(ERROR_BYTES_MAX * 6 < 4096, "an error fits in the smallest queue");

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
@@ -17,8 +18,11 @@ use hallway::reactor::{Ended, Listeners, Reactor};
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let variable = |name: &str| std::env::var(name).ok();
-    match options::parse(std::env::args_os().skip(1), variable) {
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    let variables: Vec<_> = std::env::vars_os().filter_map(text).collect();
+    match options::parse(std::env::args_os().skip(1), &variables) {
         Ok(Action::Serve(options)) => serve(&options),
         Ok(Action::Check(options)) => match check(&options) {
             Ok(report) => print(&report),
@@ -79,10 +83,12 @@ fn open(options: &Options) -> io::Result<Reactor<Chat>> {
     let server = Server::with(Setup {
         limits,
         origins: options.origins.clone(),
+        hosts: options.hosts.clone(),
         // A number that no other run of this program has. The clock will not do: on a board without
         // a battery every run starts in 1970. The standard library seeds its hashes from the system.
         epoch: RandomState::new().hash_one(()),
         resident_memory: Some(resident_bytes),
+        log_lines_dropped: Some(logger::dropped),
         ..Setup::default()
     });
     let mut reactor = Reactor::new(listeners, server)?;
@@ -111,6 +117,9 @@ fn run(reactor: &mut Reactor<Chat>) -> ExitCode {
     match ended {
         Ok(Ended::Drained) => ExitCode::SUCCESS,
         Ok(Ended::Forced) => ExitCode::FAILURE,
-        Err(error) => fail(ExitCode::FAILURE, format!("the poll failed: {error}")),
+        Err(error) => {
+            log::error!("poll failed error={:?}", error.to_string());
+            ExitCode::FAILURE
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What is counted, and that it adds up: every end of a connection, every refusal and every error
 //! has its own number, and each frame for a reader is sent, dropped or still waiting.
 
-use hallway::chat;
+use hallway::chat::{self, Hosts, Setup};
 use hallway::conn::{Counters, Ending};
 use hallway::envelope::REJECTION_CODES;
 use hallway::http::REFUSAL_STATUSES;
@@ -101,6 +101,7 @@ fn each_refusal_is_counted_by_its_status() {
         (404, "GET /nowhere HTTP/1.1\r\nHost: box\r\n\r\n"),
         (405, "POST / HTTP/1.1\r\nHost: box\r\n\r\n"),
         (408, "GET /chat HTTP/1.1\r\n"),
+        (421, "GET / HTTP/1.1\r\nHost: elsewhere.example\r\n\r\n"),
         (426, unwanted),
         (429, &handshake("", "")),
         (431, &long),
@@ -111,7 +112,10 @@ fn each_refusal_is_counted_by_its_status() {
     for (status, request) in requests {
         let peers_per_ip_max = u32::from(status == 429);
         let peers_max = if status == 503 { 1 } else { 50 };
-        let mut driver = Driver::new(Limits { peers_per_ip_max, peers_max, ..limits() });
+        let mut hosts = Hosts::default();
+        hosts.add("box").expect("a name");
+        let limits = Limits { peers_per_ip_max, peers_max, ..limits() };
+        let mut driver = Driver::chat(Setup { limits, hosts, ..Setup::default() });
         driver.join("alice");
         let id = driver.open();
         driver.deliver(id, request.as_bytes());

@@ -18,7 +18,7 @@ use hallway::limits::Limits;
 use hallway::outbound::Thresholds;
 use hallway::process::raise_descriptor_limit;
 use hallway::reactor::{Address, Ended, Handle, Listeners, Reactor};
-use hallway::ws::frame::{CloseCode, Frame};
+use hallway::ws::frame::{CloseCode, Data, OpCode, encode};
 use hallway::ws::{handshake, switching_protocols};
 use signal_hook::consts::SIGINT;
 use testkit::client::{Frame as Received, first_frame, masked};
@@ -46,8 +46,8 @@ impl Application for Shout {
         let Message::Text(text) = message else {
             return Err(Dismissal::new(CloseCode::Unsupported, "that cannot be shouted"));
         };
-        let frame = Frame::text(text.to_uppercase().as_bytes());
-        caller.peers.outbound.tell(caller.id, frame.into_bytes(), 0);
+        let frame = encode(OpCode::Data(Data::Text), text.to_uppercase().as_bytes());
+        caller.peers.outbound.tell(caller.id, frame, 0);
         Ok(())
     }
 }
@@ -58,7 +58,7 @@ fn start() -> (SocketAddr, Handle, JoinHandle<Ended>) {
     let (sender, started) = channel();
     let thread = thread::spawn(move || {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listeners = Listeners::bind(&[address.into()]).expect("a port");
+        let listeners = Listeners::bind(&[Address::Tcp(address)]).expect("a port");
         let limits = Rc::new(Limits::default());
         let connections = Connections::new(limits, Thresholds::default(), Shout);
         let mut reactor = Reactor::new(listeners, connections).expect("a poll");

@@ -2,7 +2,7 @@
 //! that run out, clocks that jump, a process that is stopped. Each is real, or strace makes the
 //! system call fail as the kernel would.
 //!
-//! A test whose tool is not there, or not allowed, says so in a line that begins with "skipped".
+//! A test whose tool is not there, or not allowed, is skipped.
 
 mod common;
 
@@ -20,8 +20,8 @@ use common::program::{
 };
 use hallway::limits::Limits;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
-use testkit::Driver;
 use testkit::client::{V2, chat, handshake, masked};
+use testkit::{Driver, skip};
 use tungstenite::error::ProtocolError;
 use tungstenite::{Error, Message};
 
@@ -317,8 +317,8 @@ fn a_pipe_that_nobody_reads_ends_nothing() {
 /// How long the server is stopped, in seconds: far longer than a silent peer is given.
 const STOP_SECONDS: u64 = 4;
 
-/// Another number of seconds, by command: HALLWAY_STOP_SECONDS=60 cargo test --test faults stop
-const STOP_VARIABLE: &str = "HALLWAY_STOP_SECONDS";
+/// Another number of seconds, by command: STOP_SECONDS=60 cargo test --test faults stop
+const STOP_VARIABLE: &str = "STOP_SECONDS";
 
 #[test]
 fn a_stop_counts_for_nobody() {
@@ -448,13 +448,13 @@ fn a_real_clock_that_is_put_forward_and_back_ends_nobodys_visit() {
     silent.read_to_end(&mut Vec::new()).expect("an end within the patience of a test");
 }
 
-/// Where Debian's faketime keeps its library.
+/// Where Debian's faketime keeps its library; if it is not there, the test is skipped.
 fn faketime() -> Option<PathBuf> {
     let folders = fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
     let mut candidates = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));
     let found = candidates.find(|library| library.exists());
     if found.is_none() {
-        println!("skipped: Debian's faketime is not installed");
+        skip("Debian's faketime is not installed");
     }
     found
 }

@@ -1,9 +1,9 @@
 //! Members who have left and have not read all that was said before: how much is kept for them.
 
 use hallway::conn::Ending;
-use hallway::limits::Limits;
+use hallway::limits::{EVENT_FRAMES_MAX, Limits};
 use hallway::peer::PeerId;
-use testkit::client::{chat, closing_code, handshake, masked};
+use testkit::client::{V2, chat, closing_code, handshake, masked};
 use testkit::{Driver, heap};
 
 #[global_allocator]
@@ -63,6 +63,34 @@ fn who_leaves_and_reads_nothing_has_no_more_kept_for_it_than_a_queue() {
         say(&mut driver, other, 10);
         let grown = driver.held.saturating_sub(held);
         assert!(grown < 4 * QUEUE_BYTES as usize, "{grown} bytes more");
+    }
+    assert!(driver.socket(leaver).is_none(), "it is dropped");
+    assert_eq!(driver.server.counters().closed.of(Ending::ClosedByPeer), 1);
+    driver.server.check();
+}
+
+#[test]
+fn who_leaves_in_its_replay_keeps_no_more_records_than_a_queue_however_quiet_its_version_is() {
+    let (history, queue) = (10, 64);
+    let limits =
+        Limits { history_frames_max: history, queue_frames_max: queue, ..Limits::default() };
+    let most = (history + queue + EVENT_FRAMES_MAX) as usize;
+    let mut driver = Driver::new(limits);
+    let speaker = driver.ask("", V2);
+    driver.flush();
+    say(&mut driver, speaker, 10);
+    // The only one of its version reads half of the past, and leaves.
+    let leaver = driver.open();
+    driver.take_only(leaver, 1_000);
+    driver.send(leaver, handshake("", "").as_bytes());
+    driver.flush();
+    driver.send(leaver, &masked(0x88, b"\x03\xe8"));
+    driver.flush();
+    assert!(driver.socket(leaver).is_some_and(|socket| socket.is_blocked));
+    for _ in 0..3 * queue {
+        say(&mut driver, speaker, 1);
+        let records = driver.server.application().rooms.records("lobby");
+        assert!(records <= most, "{records} records are kept");
     }
     assert!(driver.socket(leaver).is_none(), "it is dropped");
     assert_eq!(driver.server.counters().closed.of(Ending::ClosedByPeer), 1);

@@ -2,13 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use hallway::conn::Ending;
+use hallway::conn::{Connections, Ending};
 use hallway::limits::{
     CLOSE_MS_MAX, DRAIN_MS_MAX, ERROR_BYTES_MAX, Limits, PENDING_MS_MIN, REFERENCE_BYTES_MAX,
     REFUSALS_MAX, REQUEST_BYTES_MAX, REQUEST_HEADERS_MAX, REQUEST_MS_MAX, ROOM_CHARS_MAX,
     USERNAME_CHARS_MAX,
 };
 use hallway::outbound::Thresholds;
+use hallway::peer::PeerId;
 use testkit::client::{chat, closing_code, handshake, masked};
 use testkit::{Driver, NOW};
 
@@ -24,6 +25,45 @@ fn a_request_head_has_ten_seconds_however_it_is_dripped() {
     assert_eq!(driver.take(id), b"");
     driver.at(NOW.mono_ms + REQUEST_MS_MAX);
     assert!(driver.take(id).starts_with(b"HTTP/1.1 408 "));
+}
+
+/// A request that waits at the gate of a room with one member, the first bytes of which came before
+/// the others.
+fn request_at_a_gate(first: usize) -> (Driver, PeerId) {
+    let mut driver = Driver::new(Limits { queue_frames_max: 16, ..Limits::default() });
+    let speaker = driver.join("alice");
+    (0..16).for_each(|_| driver.send(speaker, &chat("all at once")));
+    let id = driver.open();
+    let request = handshake("username=bob", "");
+    let (head, tail) = request.as_bytes().split_at(first);
+    driver.send(id, head);
+    driver.send(id, tail);
+    assert!(driver.socket(id).is_some_and(|socket| !socket.unread.is_empty()), "it waits");
+    (driver, id)
+}
+
+#[test]
+fn a_request_that_waits_at_a_gate_when_the_server_goes_is_refused() {
+    let (mut driver, id) = request_at_a_gate(0);
+    driver.serve(Connections::drain);
+    driver.settle();
+    let answer = driver.text(id);
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("\r\nHallway-Code: draining\r\n"), "{answer}");
+}
+
+#[test]
+fn a_request_that_waits_at_a_gate_for_ten_seconds_is_told_to_come_again() {
+    for first in [0, 20] {
+        let (mut driver, id) = request_at_a_gate(first);
+        driver.at(NOW.mono_ms + REQUEST_MS_MAX);
+        let answer = driver.text(id);
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{first} bytes first: {answer}");
+        assert!(answer.contains("\r\nRetry-After: 5\r\nHallway-Code: busy\r\n"), "{answer}");
+        driver.reset(id);
+        driver.settle();
+        assert_eq!((driver.server.peers().len(), driver.server.members("lobby")), (1, 1));
+    }
 }
 
 #[test]

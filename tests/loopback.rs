@@ -528,6 +528,33 @@ fn three_hundred_connections_of_random_bytes_change_nothing() {
 }
 
 #[test]
+fn a_request_to_another_name_is_refused_whatever_it_asks_for() {
+    let program = Program::start(&["--host", "box", "--host", "chat.example"]);
+    let status = |path: &str, host: &str| {
+        let answer = program.ask(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        answer.split(' ').nth(1).map(str::to_owned).expect("a status")
+    };
+    for host in ["chat.example", "BOX:9", "127.0.0.1", "[::1]:80", "localhost:8080"] {
+        assert_eq!(status("/", host), "200", "{host}");
+    }
+    for path in ["/", "/app.js", "/health", "/metrics", "/chat", "/nowhere"] {
+        assert_eq!(status(path, "evil.example:80"), "421", "{path}");
+    }
+    assert_eq!(status("/.well-known/acme-challenge/token", "evil.example"), "404");
+    assert_eq!(status("/", "chat.example\r\nHost: evil.example"), "421", "one of two");
+    // The page of a stranger whose name leads here calls itself the server's own.
+    let fields = "Origin: http://evil.example\r\n";
+    let rebound = handshake("", fields).replace("Host: box", "Host: evil.example");
+    let answer = program.ask(rebound);
+    assert!(answer.starts_with("HTTP/1.1 421 ") && answer.contains("Hallway-Code: host\r\n"));
+    assert!(program.logged("refused host=").ends_with(" remedy=\"--host evil.example\""));
+    assert!(joins(&program, "username=alice"));
+    status("/", "$(reboot)");
+    let line = program.logged("refused host=\"$");
+    assert!(!line.contains("remedy"), "{line}");
+}
+
+#[test]
 fn nothing_that_a_peer_sends_makes_a_line_of_its_own_in_the_log() {
     let program = Program::start(&["--log", "debug"]);
     let forged = "\u{9b}31m\u{2028}\u{85}\"fake\"";
@@ -536,6 +563,17 @@ fn nothing_that_a_peer_sends_makes_a_line_of_its_own_in_the_log() {
     let line = program.logged("refused origin=");
     assert!(line.contains("evil") && line.contains("\\\"fake\\\""), "{line}");
     assert!(!line.contains(|char: char| char.is_control() || char == '\u{2028}'), "{line}");
+
+    // What is meant for pasting has no words of a peer in it.
+    for (origin, remedy) in [
+        ("http://x.example;reboot", None),
+        ("http://x.example$(reboot)", None),
+        ("http://good.example:8443", Some("remedy=\"--origin http://good.example:8443\"")),
+    ] {
+        program.ask(handshake("", &format!("Origin: {origin}\r\n")));
+        let line = program.logged("refused origin=");
+        assert_eq!(line.find("remedy=").map(|at| &line[at..]), remedy, "{line}");
+    }
 
     assert!(joins(&program, "username=eve%0Aforged%1b[2J%22&room=a%0Ab"));
     let line = program.logged("joined ");

@@ -4,8 +4,8 @@
 mod common;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{self, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
@@ -14,8 +14,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::program::{HEALTH, PATIENCE, Program};
+use common::program::{HEALTH, PATIENCE, Program, eventually, hear_of, say};
+use rustix::process::geteuid;
 use testkit::client::handshake;
+use testkit::skip;
+use tungstenite::client;
+use tungstenite::stream::MaybeTlsStream;
 
 /// A file of one test, gone before and after it.
 struct Scratch(PathBuf);
@@ -326,6 +330,61 @@ fn a_flood_of_refusals_is_a_few_lines() {
     assert!(program.wait().success());
 }
 
+/// A metric of a server that listens there.
+fn metric(address: net::SocketAddr, name: &str) -> u64 {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: box\r\n\r\n").expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer in time");
+    let value = answer.lines().find_map(|line| line.strip_prefix(name));
+    value.and_then(|value| value.trim().parse().ok()).expect("a number")
+}
+
+#[test]
+fn a_log_that_nobody_reads_keeps_nobody_waiting() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let mut command = passed(listener, "web");
+    let child = command.args(["--log", "debug"]).stderr(Stdio::piped()).spawn();
+    let mut server = Server(child.expect("it starts"));
+    // It stays open, and nobody reads it until it is full.
+    let mut log = BufReader::new(server.0.stderr.take().expect("a pipe"));
+    let blocked = || metric(address, "hallway_log_lines_dropped_total{reason=\"blocked\"}");
+    let fill = |before: u64| eventually("the pipe is full", || blocked() > before);
+    fill(0);
+    let join = |name: &str| {
+        let stream = TcpStream::connect(address).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let url = format!("ws://{address}/chat?username={name}");
+        client(url, MaybeTlsStream::Plain(stream)).expect("a place").0
+    };
+    let (mut alice, mut bob) = (join("alice"), join("bob"));
+    say(&mut alice, "nobody waits");
+    hear_of(&mut bob, "nobody waits");
+
+    // Where somebody reads it again, it says how much is not there.
+    log.read_exact(&mut [0; 8192]).expect("there is more");
+    let told = blocked();
+    let line =
+        (&mut log).lines().map_while(Result::ok).find(|line| line.contains(" dropped lines="));
+    let line = line.expect("the line");
+    let (_, lines) = line.split_once("lines=").expect("a number");
+    let lines: u64 =
+        lines.split_once(' ').and_then(|(number, _)| number.parse().ok()).expect("one");
+    assert!(lines >= told, "{line} is not of {told}");
+
+    fill(told);
+    let pid = server.0.id().to_string();
+    assert!(Command::new("kill").arg(pid).status().expect("a signal").success());
+    let mut ended = None;
+    eventually("it ends", || {
+        ended = server.0.try_wait().expect("a child");
+        ended.is_some()
+    });
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
+}
+
 #[test]
 fn under_the_journal_a_line_has_a_priority_and_no_time() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hallway"));
@@ -350,13 +409,12 @@ fn no_program_that_it_starts_can_gain_privileges() {
 }
 
 #[test]
-fn root_is_given_up_for_good_or_not_had() {
+fn root_is_given_up_for_good() {
+    if !geteuid().is_root() {
+        return skip("needs root");
+    }
     let socket = Scratch::new("owned");
     let options = ["--user", "65533:65532", "--listen", &socket.listen()];
-    if !rustix::process::geteuid().is_root() {
-        let said = failure(&options);
-        return assert!(said.contains("start as root or without --user"), "{said}");
-    }
     let mut with_group = Command::new("setpriv");
     with_group.args(["--groups", "65531", env!("CARGO_BIN_EXE_hallway")]);
     let program = Program::spawn(with_group, "127.0.0.1:0", &options);
@@ -386,11 +444,53 @@ fn its_resident_memory_is_what_the_kernel_counts() {
     assert!(told.abs_diff(counted * 1024) <= 128 * 1024, "{told} of {counted} KiB");
 }
 
+/// How often a program says before it serves that it is root.
+fn root_warnings(program: &Program) -> usize {
+    program.greeting.iter().filter(|line| line.contains("running as root")).count()
+}
+
 #[test]
 fn root_without_a_user_is_warned() {
-    let program = Program::start(&[]);
-    let before = program.greeting.iter().filter(|line| line.contains("running as root")).count();
-    assert_eq!(before == 1, rustix::process::geteuid().is_root());
+    if !geteuid().is_root() {
+        return skip("needs root");
+    }
+    assert_eq!(root_warnings(&Program::start(&[])), 1);
+}
+
+/// The program where all may run it; only root may look where it was built.
+fn copy_of_program() -> Scratch {
+    let copy = Scratch::new("for-all");
+    // In a process of its own: a file that is open for writing cannot be run, and it would be open in
+    // a child that another test forks meanwhile.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_hallway")).arg(&copy.0).status();
+    assert!(copied.expect("cp starts").success());
+    copy
+}
+
+/// The program as a user who is not root.
+fn without_root(copy: &Scratch) -> Command {
+    if !geteuid().is_root() {
+        return Command::new(&copy.0);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65531", "--regid", "65531", "--clear-groups"]).arg(&copy.0);
+    command
+}
+
+#[test]
+fn who_is_not_root_is_not_warned_and_cannot_become_another() {
+    let copy = copy_of_program();
+    let program = Program::spawn(without_root(&copy), "127.0.0.1:0", &[]);
+    assert_eq!(root_warnings(&program), 0);
+
+    // The second has a file to give away.
+    for listen in ["127.0.0.1:0", &Scratch::new("not-owned").listen()] {
+        let options = ["--user", "65533:65532", "--listen", listen];
+        let output = without_root(&copy).args(options).output().expect("the program starts");
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("start as root, or without --user"), "{said}");
+    }
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! message of the room exactly once, as long as the history reaches; where it does not,
 //! `complete` is false. What is no resume point gets a whole replay and no more.
 //!
-//! `HALLWAY_RESUME_SEEDS=10000 cargo test --release --test resume` runs as many seeds as one
-//! likes; `HALLWAY_RESUME_SEED=17` replays one.
+//! `RESUME_SEEDS=10000 cargo test --release --test resume` runs as many seeds as one
+//! likes; `RESUME_SEED=17` replays one.
 
 #[path = "protocol/people.rs"]
 mod people;
@@ -373,12 +373,12 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 fn who_comes_back_gets_every_message_exactly_once() {
-    if let Some(seed) = number("HALLWAY_RESUME_SEED") {
+    if let Some(seed) = number("RESUME_SEED") {
         run(seed);
         return;
     }
     let mut all = Tally::default();
-    let seeds = number("HALLWAY_RESUME_SEEDS").unwrap_or(SEEDS);
+    let seeds = number("RESUME_SEEDS").unwrap_or(SEEDS);
     for seed in 0..seeds {
         match catch_unwind(AssertUnwindSafe(|| run(seed))) {
             Ok(tally) => {
@@ -387,7 +387,7 @@ fn who_comes_back_gets_every_message_exactly_once() {
                 all.too_slow += tally.too_slow;
             }
             Err(panic) => {
-                eprintln!("replay with HALLWAY_RESUME_SEED={seed}");
+                eprintln!("replay with RESUME_SEED={seed}");
                 resume_unwind(panic);
             }
         }

@@ -4,8 +4,8 @@
 //!
 //! 256 seeds are a test. As many as one likes, or one, with all that it does:
 //!
-//!     HALLWAY_SIM_SEEDS=10000 cargo test --release --test sim -- --nocapture
-//!     HALLWAY_SIM_SEED=17 cargo test --test sim -- --nocapture
+//!     SIM_SEEDS=10000 cargo test --release --test sim -- --nocapture
+//!     SIM_SEED=17 cargo test --test sim -- --nocapture
 //!
 //! A seed that fails prints what has failed, and the shortest list of actions that was found to
 //! fail in the same place. `fuzz/planted/run` shows that the seeds find bugs which are there.
@@ -161,12 +161,7 @@ impl Run {
             let (temper, room) = (client.temper, client.room);
             println!("{kind:?} of {who} ({temper:?}, version {version}, room {room}), {how:#018x}");
         }
-        println!(
-            "{} actions of seed {}: HALLWAY_SIM_SEED={}",
-            self.actions.len(),
-            self.seed,
-            self.seed
-        );
+        println!("{} actions of seed {}: SIM_SEED={}", self.actions.len(), self.seed, self.seed);
     }
 }
 
@@ -176,9 +171,9 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 fn seeds() -> Range<u64> {
-    match number("HALLWAY_SIM_SEED") {
+    match number("SIM_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("HALLWAY_SIM_SEEDS").unwrap_or(SEEDS as u64),
+        None => 0..number("SIM_SEEDS").unwrap_or(SEEDS as u64),
     }
 }
 

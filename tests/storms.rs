@@ -19,13 +19,15 @@ use hallway::limits::{ACCEPTS_PER_ITERATION, DESCRIPTORS_RESERVED, REFUSALS_MAX}
 use hallway::process::raise_descriptor_limit;
 use rustix::net::sockopt::set_socket_linger;
 use testkit::client::{handshake, masked};
+use testkit::skip;
 use tungstenite::Message;
 
-/// Whether this process may have so many descriptors; the server gets as many.
+/// Whether this process may have so many descriptors; the server gets as many. If not, the test
+/// that needs them is skipped.
 fn can_have(descriptors: u64) -> bool {
     let is_able = raise_descriptor_limit().is_none_or(|all| all >= descriptors);
     if !is_able {
-        println!("skipped: this takes {descriptors} descriptors, which are not allowed here");
+        skip(&format!("{descriptors} descriptors are not allowed"));
     }
     is_able
 }

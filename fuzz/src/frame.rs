@@ -1,7 +1,7 @@
 //! Bytes into the frame handler, in any cut, beside an oracle.
 
 use hallway::limits::Limits;
-use hallway::ws::frame::{Control, Data, Decoder, Event, Frame, FrameError, OpCode};
+use hallway::ws::frame::{Control, Data, Decoder, Event, FrameError, OpCode, encode, encode_close};
 use testkit::{client, heap};
 use tungstenite::protocol::frame::FrameHeader;
 
@@ -48,7 +48,7 @@ pub fn frame(data: &[u8]) {
     compare(&bytes[..judged], &whole, &limits);
     if let Some(fault) = whole.fault {
         let reason = fault.to_string();
-        let close = Frame::close(fault.close_code(), &reason);
+        let close = encode_close(fault.close_code(), &reason);
         assert!(close.ends_with(reason.as_bytes()), "the reason fits into the Close: {reason}");
     }
     whole.received.iter().for_each(check_encoder);
@@ -262,7 +262,7 @@ fn check_encoder(received: &Received) {
         Received::Pong(bytes) => (OpCode::Control(Control::Pong), &bytes[..]),
         Received::Close(_) => return,
     };
-    let frame = Frame::new(opcode, payload);
+    let frame = encode(opcode, payload);
     let (read, len) = client::first_frame(&frame).expect("all of it");
     assert_eq!((read.opcode, &read.payload[..], len), (frame[0] & 0x0f, payload, frame.len()));
     let mut cursor = std::io::Cursor::new(&frame[..]);

@@ -2,9 +2,10 @@
 complete -c hallway -f
 complete -c hallway -l listen -x -d 'listen here or on unix:PATH; repeatable [0.0.0.0:8080]'
 complete -c hallway -l origin -x -d 'also allow pages of ORIGIN (any: of all); repeatable'
+complete -c hallway -l host -x -d 'refuse requests to other names than NAME; repeatable'
 complete -c hallway -l history -x -d 'recent messages sent to each client that joins [100]'
 complete -c hallway -l text-bytes -x -d 'longest text of a chat message [4096]'
-complete -c hallway -l announce-up-to -x -d 'join/leave notices in rooms of up to N members [1000]'
+complete -c hallway -l announce-up-to -x -d 'join/leave notices in rooms of up to N members [200]'
 complete -c hallway -l rooms-max -x -d 'rooms at once [1000]'
 complete -c hallway -l max-peers -x -d 'clients at once; more get 503 [from ulimit -n]'
 complete -c hallway -l max-peers-per-ip -x -d 'clients from the same IP address; 0: no limit [0]'

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::Chat;
-use super::routes::{Answered, draining};
+use super::routes::{ACME, Answered, draining};
+use super::{Chat, host, origin};
 use crate::conn::{Answer, Caller, full, retry_later, unavailable};
 use crate::envelope::{Version, name};
 use crate::http::{Request, Response, query_pairs};
@@ -92,6 +92,20 @@ impl Chat {
         }
     }
 
+    /// Refuses a request to a server of another name, but for what has to be there under any.
+    pub(super) fn check_host(&self, request: &Request<'_>) -> Result<(), Response> {
+        let mut hosts = request.values("Host").map(String::from_utf8_lossy);
+        let Some(host) = hosts.find(|host| !self.hosts.admit(host)) else { return Ok(()) };
+        if request.path.starts_with(ACME) {
+            return Ok(());
+        }
+        let name = host::without_port(&host);
+        let remedy = remedy("--host", host::is_host_name(name).then_some(name));
+        log::warn!("refused host={host:?}{remedy}");
+        let sentence = "this server has another name; the operator can allow this one with --host";
+        Err(Response::text(421, sentence).with("Hallway-Code", "host"))
+    }
+
     fn check_origin(&self, handshake: &Handshake<'_>) -> Result<(), Response> {
         let host = String::from_utf8_lossy(handshake.host);
         let origin = handshake.origin.map(String::from_utf8_lossy);
@@ -99,8 +113,8 @@ impl Chat {
             return Ok(());
         }
         let origin = origin.unwrap_or_default();
-        let escaped = origin.escape_debug();
-        log::warn!("refused origin={origin:?} host={host:?} remedy=\"--origin {escaped}\"");
+        let remedy = remedy("--origin", origin::plain(&origin));
+        log::warn!("refused origin={origin:?} host={host:?}{remedy}");
         let sentence =
             "pages of this origin may not connect; the operator can allow them with --origin";
         Err(Response::text(403, sentence).with("Hallway-Code", "origin"))
@@ -137,6 +151,11 @@ fn check_peer(caller: &Caller<'_>) -> Result<(), Response> {
         );
     }
     Ok(())
+}
+
+/// What to set, for a line of the log; nothing where the value is not fit to be pasted.
+fn remedy(option: &str, value: Option<&str>) -> String {
+    value.map(|value| format!(" remedy=\"{option} {value}\"")).unwrap_or_default()
 }
 
 fn no_room() -> Response {

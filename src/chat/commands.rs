@@ -2,7 +2,7 @@
 
 use super::Chat;
 use crate::conn::Caller;
-use crate::envelope::{self, Command, Rejection, Version};
+use crate::envelope::{self, Command, EnvelopeError, Rejection, Version};
 use crate::limits::ERROR_BYTES_MAX;
 use crate::rooms::{Draft, Source};
 
@@ -25,8 +25,7 @@ impl Chat {
                 self.rooms.typing(outbound, id, now);
                 self.counters.typing += 1;
             }
-            Err(error) => {
-                let (code, why) = (error.code(), error.to_string());
+            Err(EnvelopeError { code, text: why }) => {
                 let is_v2 = version == Version::V2;
                 let reference = is_v2.then(|| envelope::reference(text)).flatten();
                 let why = &why[..why.floor_char_boundary(ERROR_BYTES_MAX)];

@@ -14,6 +14,9 @@ use crate::outbound::{Depth, Frames};
 /// Tells how much memory the process holds, in bytes; `None` where nobody knows.
 pub type ResidentMemory = Option<fn() -> Option<u64>>;
 
+/// Tells how many log lines are in no log, by why; `None` where nobody knows.
+pub type LogLinesDropped = Option<fn() -> [(&'static str, u64); 2]>;
+
 impl Chat {
     /// The answer to whoever asks for the numbers: those of now, or of at most
     /// [`METRICS_MS_MIN`] ago.
@@ -32,7 +35,7 @@ impl Chat {
         for (name, help, value) in [
             ("connections", "Connections that are open.", peers.len() as u64),
             ("members", "Peers that are in a room.", peers.open.into()),
-            ("rooms", "Rooms that exist, also without members.", self.rooms.len() as u64),
+            ("rooms", "Rooms that exist, also without members.", self.rooms.count() as u64),
             ("queue_frames_sum", "Frames that wait for all readers.", sum.frames),
             ("queue_frames_max", "The same for the slowest reader.", max.frames),
             ("queue_bytes_sum", "Bytes that wait for all readers.", sum.bytes),
@@ -50,7 +53,16 @@ impl Chat {
         text.family("hallway_held_bytes_max", "gauge", help, budget);
         if let Some(bytes) = self.resident_memory.and_then(|tell| tell()) {
             let name = "process_resident_memory_bytes";
-            text.family(name, "gauge", "Memory that the process holds.", bytes);
+            text.family(
+                name,
+                "gauge",
+                "Memory that the process holds; above 8 MiB to a few percent.",
+                bytes,
+            );
+        }
+        if let Some(dropped) = self.log_lines_dropped {
+            let help = "Log lines that came too fast, or while nobody read the log.";
+            text.counters("log_lines_dropped", help, "reason", dropped());
         }
         text.iterations(&peers.counters.iterations);
         Response::new(200, "text/plain; version=0.0.4; charset=utf-8", text.0.into_bytes())

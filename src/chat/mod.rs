@@ -7,6 +7,7 @@ mod admission;
 mod check;
 mod commands;
 mod counters;
+mod host;
 mod metrics;
 mod origin;
 mod pages;
@@ -15,7 +16,8 @@ mod routes;
 use std::rc::Rc;
 
 pub use counters::Counters;
-pub use metrics::ResidentMemory;
+pub use host::Hosts;
+pub use metrics::{LogLinesDropped, ResidentMemory};
 pub use origin::Origins;
 
 use crate::conn::{Answer, Application, Caller, Connections, Dismissal, Message, Peers};
@@ -37,11 +39,15 @@ pub struct Setup {
     pub limits: Limits,
     /// Which web pages may connect.
     pub origins: Origins,
+    /// By which names it may be called.
+    pub hosts: Hosts,
     /// A number that no other process has: by it clients know that the ids of their last visit
     /// mean nothing any more.
     pub epoch: u64,
     /// Tells how much memory the process holds.
     pub resident_memory: ResidentMemory,
+    /// Tells how many log lines could not be written.
+    pub log_lines_dropped: LogLinesDropped,
     /// For tests.
     pub thresholds: Thresholds,
 }
@@ -52,9 +58,11 @@ impl Server {
         let limits = Rc::new(setup.limits);
         let chat = Chat {
             origins: setup.origins,
+            hosts: setup.hosts,
             rooms: Rooms::new(Rc::clone(&limits), setup.epoch),
             pages: Pages::default(),
             resident_memory: setup.resident_memory,
+            log_lines_dropped: setup.log_lines_dropped,
             metrics: None,
             counters: Counters::default(),
         };
@@ -63,7 +71,7 @@ impl Server {
 
     /// Rooms that exist.
     pub fn rooms(&self) -> usize {
-        self.application().rooms.len()
+        self.application().rooms.count()
     }
 
     /// Members of a room; 0 where there is no such room.
@@ -82,10 +90,12 @@ impl Server {
 #[derive(Debug)]
 pub struct Chat {
     origins: Origins,
+    hosts: Hosts,
     /// All rooms.
     pub rooms: Rooms,
     pages: Pages,
     resident_memory: ResidentMemory,
+    log_lines_dropped: LogLinesDropped,
     /// The latest answer, and when it was made: it costs a look at every reader that lags.
     metrics: Option<(u64, Response)>,
     counters: Counters,
@@ -138,6 +148,6 @@ impl Application for Chat {
     }
 
     fn status_line(&self, peers: &Peers) -> String {
-        format!("Connections: {}, rooms: {}", peers.len(), self.rooms.len())
+        format!("Connections: {}, rooms: {}", peers.len(), self.rooms.count())
     }
 }

@@ -5,6 +5,8 @@
 //! is on the same network as the box. Programs that are no browser send what they like; the
 //! policy is no defence against them.
 
+use super::host::{address, is_host_name, is_localhost, without_port};
+
 /// Which web pages may connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origins {
@@ -46,13 +48,17 @@ fn is_own(origin: &str, host: &str) -> bool {
 }
 
 fn is_loopback(authority: &str) -> bool {
-    let name = match authority.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => authority,
-    };
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost")
-        || address.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+    let name = without_port(authority);
+    is_localhost(name) || address(name).is_some_and(|ip| ip.is_loopback())
+}
+
+/// The origin, where it is a page's of the web with a host of plain characters. No other is ever
+/// shown to an operator to be pasted: a peer has chosen it.
+pub(super) fn plain(origin: &str) -> Option<&str> {
+    let (scheme, authority) = origin.split_once("://")?;
+    let host = without_port(authority);
+    let is_plain = is_host_name(host) || address(host).is_some();
+    (matches!(scheme, "http" | "https") && is_plain).then_some(origin)
 }
 
 #[cfg(test)]
@@ -92,6 +98,31 @@ mod tests {
         assert!(Origins::Own.admit(Some("https://chat.example"), "chat.example:443"));
         assert!(Origins::Own.admit(Some("http://chat.example:80"), "chat.example"));
         assert!(!Origins::Own.admit(Some("http://chat.example:443"), "chat.example"));
+    }
+
+    #[test]
+    fn what_a_shell_could_take_for_more_than_an_origin_is_not_plain() {
+        for good in ["http://a.example", "https://a-b.example:8443", "http://[2001:db8::1]:80"] {
+            assert_eq!(plain(good), Some(good));
+        }
+        for bad in [
+            "http://x.example;reboot",
+            "http://x.example:80;reboot",
+            "http://$(reboot)",
+            "http://x.example/`reboot`",
+            "http://x.example a",
+            "http://-x",
+            "http://[::1",
+            "http://user@x.example",
+            "http://",
+            "file://x",
+            "HTTP://x",
+            "null",
+            "any",
+            "x.example",
+        ] {
+            assert_eq!(plain(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -21,12 +21,16 @@ const ROUTES: &[(&str, &str, Answers)] = &[
 /// Where the WebSocket is.
 const CHAT: &str = "/chat";
 
+/// Where certificates are asked for, by any name.
+pub(super) const ACME: &str = "/.well-known/acme-challenge/";
+
 /// The methods of whatever can only be read.
 const READ_ONLY: &str = "GET, HEAD";
 
 impl Chat {
     /// The answer to a request.
     pub(super) fn route(&mut self, caller: &mut Caller<'_>, request: &Request<'_>) -> Answered {
+        self.check_host(request)?;
         let is_get = request.method == "GET";
         if is_get && request.path != CHAT && request.has_token("Upgrade", "websocket") {
             // Whoever wants to speak WebSocket hears first what is wrong with that.

@@ -1,7 +1,7 @@
 //! When time alone makes something happen to a connection.
 
 use super::peer::Phase;
-use super::{Answer, Application, Connections, Ending, Peers};
+use super::{Answer, Application, Connections, Ending, Peers, unavailable};
 use crate::clock::Now;
 use crate::http::Response;
 use crate::limits::PROGRESS_MS_MAX;
@@ -50,6 +50,11 @@ impl<A: Application> Connections<A> {
     pub(super) fn handle_deadline(&mut self, id: PeerId, now: Now) {
         let Some(peer) = self.peers.all.get_mut(id) else { return };
         match &peer.phase {
+            // The peer has sent all of it, and is not to blame.
+            Phase::Request(_) if peer.is_parked => {
+                let busy = unavailable("busy", "the server is busy; try again in a moment");
+                self.peers.answer(id, Answer::Response(busy), false, now);
+            }
             Phase::Request(head) if !head.is_empty() => {
                 let late = Response::text(408, "the request took too long");
                 self.peers.answer(id, Answer::Response(late), false, now);

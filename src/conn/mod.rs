@@ -37,7 +37,7 @@ use crate::limits::{
 };
 use crate::outbound::{Bytes, Next, Thresholds};
 use crate::peer::PeerId;
-use crate::ws::frame::{CloseCode, Event, Frame};
+use crate::ws::frame::{CloseCode, Control, Event, OpCode, encode, encode_close};
 use crate::ws::take;
 use addresses::Key;
 use peer::{Peer, Phase, find_head};
@@ -107,7 +107,8 @@ impl<A: Application> Connections<A> {
     /// Takes a new connection in, in a slot that no connection has. Where all slots are taken,
     /// another that is pending may be evicted for it: see [`Connections::poll_close`].
     ///
-    /// `None` where there is no slot, not even for a proper refusal: see [`busy`].
+    /// `None` where there is no slot, not even for a proper refusal: all that can be done is to
+    /// say that the server is [`full`].
     pub fn accept(&mut self, slot: u32, ip: Option<IpAddr>, now: Now) -> Option<PeerId> {
         let address = self.peers.addresses.open(ip, now);
         let Some(address) = address.filter(|&address| self.has_slot(address, now)) else {
@@ -196,7 +197,7 @@ impl<A: Application> Connections<A> {
 
     /// The socket of this peer takes bytes again.
     pub fn handle_writable(&mut self, id: PeerId) {
-        self.peers.outbound.handle_writable(id);
+        self.peers.outbound.set_blocked(id, false);
     }
 
     /// `len` bytes of what [`Connections::transmit`] said are written.
@@ -207,7 +208,8 @@ impl<A: Application> Connections<A> {
 
     /// The socket takes no more now; [`Connections::handle_writable`] will tell.
     pub fn handle_blocked(&mut self, id: PeerId, now: Now) {
-        self.peers.outbound.handle_blocked(id, now.mono_ms);
+        self.peers.outbound.set_blocked(id, true);
+        self.peers.outbound.note_stalled(id, now.mono_ms);
         self.peers.look_at_progress(id);
     }
 
@@ -233,13 +235,16 @@ impl<A: Application> Connections<A> {
         self.peers.drained_by_ms = Some(by);
         let ids: Vec<PeerId> = self.peers.all.iter().map(|(id, _)| id).collect();
         for id in ids {
-            match self.peers.all.get(id).map(|peer| &peer.phase) {
-                Some(Phase::Open { .. }) => {
-                    let close = Frame::close(CloseCode::Away, "the server is going away");
-                    self.exit(id, Ending::GoingAway, Some(close.into_bytes()), now);
+            match self.peers.all.get(id) {
+                Some(Peer { phase: Phase::Open { .. }, .. }) => {
+                    let close = encode_close(CloseCode::Away, "the server is going away");
+                    self.exit(id, Ending::GoingAway, Some(close), now);
                     self.peers.set_deadline(id, by);
                 }
-                Some(Phase::Request(_)) => self.handle_closed(id, now),
+                // One that waits at a gate is woken, and refused by the application.
+                Some(Peer { phase: Phase::Request(_), is_parked: false, .. }) => {
+                    self.handle_closed(id, now);
+                }
                 _ => {}
             }
         }
@@ -326,6 +331,9 @@ impl<A: Application> Connections<A> {
             head.truncate(had);
             self.peers.input_bytes += head.capacity();
             self.peers.set_phase(id, Phase::Request(head));
+            if let Some(peer) = self.peers.all.get_mut(id) {
+                peer.is_parked = true;
+            }
             self.peers.outbound.park(id, key, false);
             return true;
         }
@@ -362,8 +370,7 @@ impl<A: Application> Connections<A> {
         };
         if let Err(Dismissal { code, reason }) = handled {
             log::debug!("dismissed peer={id} code={code} reason={reason:?}");
-            let close = Frame::close(code, &reason).into_bytes();
-            self.exit(id, Ending::of(code), Some(close), now);
+            self.exit(id, Ending::of(code), Some(encode_close(code, &reason)), now);
         }
         false
     }
@@ -384,16 +391,17 @@ impl<A: Application> Connections<A> {
             Event::Ping(payload) => {
                 peers.counters.pings += 1;
                 peers.charge(id, false, now);
-                peers.outbound.pong(id, Frame::pong(&payload).into_bytes());
+                peers.outbound.pong(id, encode(OpCode::Control(Control::Pong), &payload));
             }
             Event::Pong(_) => {
                 peers.counters.pongs += 1;
                 peers.charge_pong(id, now);
             }
             Event::Close(code) => {
-                let frame =
-                    code.map_or_else(Frame::close_without_code, |code| Frame::close(code, ""));
-                self.exit(id, Ending::ClosedByPeer, Some(frame.into_bytes()), now);
+                // The answer to a Close without a code has none either (RFC 6455, section 5.5.1).
+                let without_code = || encode(OpCode::Control(Control::Close), &[]);
+                let close = code.map_or_else(without_code, |code| encode_close(code, ""));
+                self.exit(id, Ending::ClosedByPeer, Some(close), now);
             }
         }
         Ok(())
@@ -406,8 +414,8 @@ impl<A: Application> Connections<A> {
     fn dismiss_slow(&mut self, id: PeerId, now: Now) {
         if self.peers.all.get(id).is_some_and(Peer::is_open) {
             log::debug!("dismissed peer={id} code=1013 reason=\"too slow\"");
-            let close = Frame::close(CloseCode::Again, "too slow; come back when you can read");
-            self.peers.outbound.dismiss(id, close.into_bytes());
+            let close = encode_close(CloseCode::Again, "too slow; come back when you can read");
+            self.peers.outbound.dismiss(id, close);
             self.exit(id, Ending::TooSlow, None, now);
         } else {
             self.handle_closed(id, now);
@@ -449,11 +457,6 @@ impl<A: Application> Connections<A> {
         self.evict(id, now);
         true
     }
-}
-
-/// What a connection is told for which [`Connections::accept`] has no slot.
-pub fn busy() -> Vec<u8> {
-    full().to_bytes(false)
 }
 
 /// The answer to one connection too many.

@@ -19,6 +19,8 @@ pub(super) struct Peer {
     pub(super) deadline_ms: u64,
     /// Where it comes from.
     pub(super) address: Key,
+    /// Its request is whole, and waits at a gate.
+    pub(super) is_parked: bool,
     /// It was sent a Ping, and has answered none since.
     pub(super) is_pinged: bool,
     /// It has ended its direction, or is lost, and some of what it has sent is still to be read.
@@ -33,6 +35,7 @@ impl Peer {
             heard_ms: now.mono_ms,
             deadline_ms: NEVER,
             address,
+            is_parked: false,
             is_pinged: false,
             is_hung_up: false,
         }

@@ -16,7 +16,7 @@ use crate::clock::Now;
 use crate::limits::{Limits, REQUEST_MS_MAX};
 use crate::outbound::{Bytes, Outbound, Thresholds};
 use crate::peer::{PeerId, PeerMap};
-use crate::ws::frame::{Decoder, Frame};
+use crate::ws::frame::{Control, Decoder, OpCode, encode};
 
 /// All connections: the receive side of each, its deadline, and what has been counted.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Peers {
             input_bytes: 0,
             is_short_of_memory: false,
             shed_above: 0,
-            ping: Frame::ping().into_bytes(),
+            ping: encode(OpCode::Control(Control::Ping), &[]),
             counters: Counters::default(),
         }
     }

@@ -1,7 +1,7 @@
 //! What a client asks for.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::Display;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -24,60 +24,30 @@ pub enum Command<'t> {
     Typing,
 }
 
-/// What is wrong with a message. Its sender is told in these words and stays connected.
-#[derive(Debug)]
-pub enum EnvelopeError {
-    /// The text is no JSON.
-    NotJson(serde_json::Error),
-    /// JSON of another shape than an envelope, or a payload of another shape than its type's.
-    Shape(String),
-    /// A `type` that no client may send.
-    UnknownType(String),
-    /// A text of no characters. White space is text: the original sends it as it is.
-    Empty,
-    /// A text over the limit, in bytes.
-    TooLong {
-        /// Bytes of the text.
-        bytes: usize,
-        /// Bytes allowed.
-        limit: u32,
-    },
-    /// A `ref` that is no string, or a long one.
-    Reference,
+/// What is wrong with a message. Its sender is told this and stays connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvelopeError {
+    /// For programs; stable. One of [`super::REJECTION_CODES`].
+    pub code: &'static str,
+    /// For people.
+    pub text: String,
 }
 
 impl EnvelopeError {
-    /// The stable code of V2.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NotJson(_) => "notJson",
-            Self::Shape(_) => "notEnvelope",
-            Self::UnknownType(_) => "unknownType",
-            Self::Empty => "empty",
-            Self::TooLong { .. } => "tooLong",
-            Self::Reference => "badRef",
-        }
+    fn new(code: &'static str, text: impl Into<String>) -> Self {
+        Self { code, text: text.into() }
+    }
+
+    /// JSON of another shape than an envelope, or a payload of another shape than its type's.
+    fn shape(what: impl Display) -> Self {
+        Self::new("notEnvelope", format!("not an envelope: {what}"))
+    }
+
+    /// A `ref` that is no string, or a long one.
+    fn reference() -> Self {
+        Self::new("badRef", format!("ref is not a string of at most {REFERENCE_BYTES_MAX} bytes"))
     }
 }
-
-impl fmt::Display for EnvelopeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotJson(error) => write!(f, "not JSON: {error}"),
-            Self::Shape(what) => write!(f, "not an envelope: {what}"),
-            Self::UnknownType(name) => write!(f, "unknown type {name:?}"),
-            Self::Empty => write!(f, "message is empty"),
-            Self::TooLong { bytes, limit } => {
-                write!(f, "message is {bytes} bytes, the limit is {limit}")
-            }
-            Self::Reference => {
-                write!(f, "ref is not a string of at most {REFERENCE_BYTES_MAX} bytes")
-            }
-        }
-    }
-}
-
-impl std::error::Error for EnvelopeError {}
 
 #[derive(Deserialize)]
 #[serde(expecting = "an object with \"type\" and \"payload\"")]
@@ -124,15 +94,15 @@ pub fn parse<'t>(
     let envelope: Envelope<'_> = object(text)?;
     match (&*envelope.kind, version) {
         ("chatMessage", _) => {
-            let missing = || EnvelopeError::Shape("missing field `payload`".to_owned());
+            let missing = || EnvelopeError::shape("missing field `payload`");
             let payload = envelope.payload.ok_or_else(missing)?.get();
             let ChatPayload { message, reference } = object(payload)?;
             let reference = reference.filter(|_| version == Version::V2);
             let reference = reference.map(|raw| serde_json::from_str(raw.get())).transpose();
-            check_text(message, reference.map_err(|_| EnvelopeError::Reference)?, limits)
+            check_text(message, reference.map_err(|_| EnvelopeError::reference())?, limits)
         }
         ("typing", Version::V2) => Ok(Command::Typing),
-        _ => Err(EnvelopeError::UnknownType(envelope.kind.into_owned())),
+        (kind, _) => Err(EnvelopeError::new("unknownType", format!("unknown type {kind:?}"))),
     }
 }
 
@@ -158,15 +128,18 @@ fn check_text<'t>(
     limits: &Limits,
 ) -> Result<Command<'t>, EnvelopeError> {
     if reference.as_ref().is_some_and(|reference| reference.len() > REFERENCE_BYTES_MAX) {
-        return Err(EnvelopeError::Reference);
+        return Err(EnvelopeError::reference());
     }
-    match text.len() {
-        0 => Err(EnvelopeError::Empty),
-        bytes if bytes > limits.text_bytes_max as usize => {
-            Err(EnvelopeError::TooLong { bytes, limit: limits.text_bytes_max })
-        }
-        _ => Ok(Command::Text { text, reference }),
+    let (bytes, limit) = (text.len(), limits.text_bytes_max);
+    if bytes == 0 {
+        // White space is text: the original sends it as it is.
+        return Err(EnvelopeError::new("empty", "message is empty"));
     }
+    if bytes > limit as usize {
+        let what = format!("message is {bytes} bytes, the limit is {limit}");
+        return Err(EnvelopeError::new("tooLong", what));
+    }
+    Ok(Command::Text { text, reference })
 }
 
 /// The `ref` of a message that was not accepted, if it has a proper one.
@@ -181,15 +154,15 @@ pub fn reference(text: &str) -> Option<Cow<'_, str>> {
 fn object<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, EnvelopeError> {
     if text.trim_start().starts_with('[') {
         let IgnoredAny = read(text)?;
-        return Err(EnvelopeError::Shape("it is an array".to_owned()));
+        return Err(EnvelopeError::shape("it is an array"));
     }
     read(text)
 }
 
 fn read<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, EnvelopeError> {
     serde_json::from_str(text).map_err(|error| match error.is_data() {
-        true => EnvelopeError::Shape(error.to_string()),
-        false => EnvelopeError::NotJson(error),
+        true => EnvelopeError::shape(error),
+        false => EnvelopeError::new("notJson", format!("not JSON: {error}")),
     })
 }
 
@@ -201,7 +174,7 @@ mod tests {
         match parse(text, Version::V1, &Limits::default()) {
             Ok(Command::Text { text, reference: None }) => format!("ok: {text}"),
             Ok(command) => panic!("not of V1: {command:?}"),
-            Err(error) => error.to_string(),
+            Err(error) => error.text,
         }
     }
 
@@ -266,7 +239,8 @@ mod tests {
         let parse = |text: &str| parse(text, Version::V1, &limits).map(|_| ());
         assert!(parse(&text(r"\u0041\u0041\u0041\u0041")).is_ok());
         assert!(parse(&text("üü")).is_ok());
-        assert!(matches!(parse(&text("üüx")), Err(EnvelopeError::TooLong { bytes: 5, limit: 4 })));
+        let error = parse(&text("üüx")).unwrap_err();
+        assert_eq!((error.code, &*error.text), ("tooLong", "message is 5 bytes, the limit is 4"));
     }
 
     #[test]
@@ -292,7 +266,7 @@ mod tests {
                     matches!(&second, Ok(Command::Text { reference, .. }) if reference.as_deref() == expected),
                     "{raw}: {second:?}"
                 ),
-                None => assert!(matches!(second, Err(EnvelopeError::Reference)), "{raw}"),
+                None => assert_eq!(second.unwrap_err().code, "badRef", "{raw}"),
             }
             let first = parse(&text, Version::V1, &limits);
             assert!(matches!(first, Ok(Command::Text { reference: None, .. })), "{raw}");

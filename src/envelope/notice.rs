@@ -114,7 +114,11 @@ pub struct ClientLimits {
 pub fn write(notice: &Notice<'_>, version: Version, out: &mut Vec<u8>) {
     match (*notice, version) {
         (Notice::Text(text), _) => put_text(&text, version, out),
-        (Notice::Count(count), _) => put_count(count, out),
+        (Notice::Count(count), _) => {
+            out.extend_from_slice(br#"{"type":"userCount","payload":{"count":"#);
+            put(&count, out);
+            out.extend_from_slice(b"}}");
+        }
         (_, Version::V2) => put(notice, out),
         (Notice::Joined(who), Version::V1) => put_system(&[who.username, " joined"], out),
         (Notice::Left(who), Version::V1) => put_system(&[who.username, " left"], out),
@@ -126,12 +130,6 @@ pub fn write(notice: &Notice<'_>, version: Version, out: &mut Vec<u8>) {
 fn put_system(parts: &[&str], out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"type":"system","payload":{"text":"#);
     put_string(&parts.concat(), out);
-    out.extend_from_slice(b"}}");
-}
-
-fn put_count(count: usize, out: &mut Vec<u8>) {
-    out.extend_from_slice(br#"{"type":"userCount","payload":{"count":"#);
-    put(&count, out);
     out.extend_from_slice(b"}}");
 }
 

@@ -10,11 +10,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use lexopt::{Arg, Parser, ValueExt};
 use log::LevelFilter;
 
-use crate::chat::Origins;
+use crate::chat::{Hosts, Origins};
 use crate::limits::{self, DESCRIPTORS_RESERVED, Limits, REFUSALS_MAX};
 use crate::process::User;
 use crate::reactor::Address;
 
+use settings::VARIABLE_PREFIX;
 pub use settings::{FLAGS, Flag, SETTINGS, Setting};
 pub use texts::{help, report, version};
 
@@ -49,6 +50,8 @@ pub struct Options {
     pub max_peers: Option<u32>,
     /// Which web pages may connect.
     pub origins: Origins,
+    /// By which names the server may be called.
+    pub hosts: Hosts,
     /// Whom to become once it listens.
     pub user: Option<User>,
     /// The least important lines that are logged.
@@ -79,15 +82,17 @@ impl Options {
     }
 }
 
-/// Reads the arguments after the program's name, and the environment through `variable`.
+/// Reads the arguments after the program's name, and the variables of the environment. An empty
+/// one is as one that is not there.
 ///
 /// # Errors
 /// One line: what, why, what to do.
 pub fn parse(
     args: impl IntoIterator<Item = OsString>,
-    variable: impl Fn(&str) -> Option<String>,
+    variables: &[(String, String)],
 ) -> Result<Action, String> {
-    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let set = || variables.iter().filter(|(_, value)| !value.is_empty());
+    let variable = |name: &str| set().find(|(known, _)| known == name).map(|(_, value)| value);
     let mut given = Vec::new();
     let mut is_check = false;
     let mut parser = Parser::from_args(args);
@@ -116,15 +121,17 @@ pub fn parse(
         if !given.iter().any(|(one, ..)| one.name == setting.name)
             && let Some(value) = variable(&name)
         {
-            given.push((setting, name, value));
+            given.push((setting, name, value.clone()));
         }
     }
+    set().try_for_each(|(name, value)| check_variable(name, value))?;
 
     let mut options = Options {
         listen: Vec::new(),
         limits: Limits::default(),
         max_peers: None,
         origins: Origins::default(),
+        hosts: Hosts::default(),
         user: None,
         log: LevelFilter::Info,
     };
@@ -134,7 +141,7 @@ pub fn parse(
     if options.listen.is_empty() {
         let mut port = DEFAULT_PORT;
         if let Some(value) = variable("PORT") {
-            values::number(&value, 0..=u16::MAX.into(), &mut port)
+            values::number(value, 0..=u16::MAX.into(), &mut port)
                 .map_err(|why| format!("PORT {value}: {why}"))?;
         }
         options.listen.push(Address::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))));
@@ -144,17 +151,41 @@ pub fn parse(
 }
 
 fn find(name: &str) -> Result<&'static Setting, String> {
-    if let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) {
-        return Ok(setting);
+    let found = SETTINGS.iter().find(|setting| setting.name == name);
+    let flags = FLAGS.iter().map(|flag| flag.name);
+    found.ok_or_else(|| unknown("option", name, flags, |name| format!("--{name}")))
+}
+
+/// Fails for a variable that looks like one of ours and is none. Kubernetes and Docker set some
+/// for a service that is called like this program, and they are not meant for it:
+/// `HALLWAY_SERVICE_HOST`, `HALLWAY_PORT=tcp://10.0.0.1:80`, `HALLWAY_PORT_80_TCP_ADDR`.
+fn check_variable(name: &str, value: &str) -> Result<(), String> {
+    let Some(bare) = name.strip_prefix(VARIABLE_PREFIX) else { return Ok(()) };
+    let is_known = SETTINGS.iter().any(|setting| setting.variable() == name);
+    let is_injected = ["tcp://", "udp://"].iter().any(|scheme| value.starts_with(scheme))
+        || ["_SERVICE_", "_PORT_"].iter().any(|part| name.contains(part));
+    if is_known || is_injected {
+        return Ok(());
     }
-    let known =
-        SETTINGS.iter().map(|setting| setting.name).chain(FLAGS.iter().map(|flag| flag.name));
+    let option = bare.to_ascii_lowercase().replace('_', "-");
+    Err(unknown("variable", &option, [], settings::variable))
+}
+
+/// What is said of a name that no setting and none of `others` has; `show` writes it as people do.
+fn unknown(
+    kind: &str,
+    name: &str,
+    others: impl IntoIterator<Item = &'static str>,
+    show: impl Fn(&str) -> String,
+) -> String {
+    let known = SETTINGS.iter().map(|setting| setting.name).chain(others);
     let similar = known.map(|known| (strsim::jaro_winkler(known, name), known));
     let nearest = similar.max_by(|(one, _), (other, _)| one.total_cmp(other));
-    Err(match nearest.filter(|(similarity, _)| *similarity >= SIMILARITY_MIN) {
-        Some((_, known)) => format!("unknown option --{name}; did you mean --{known}?"),
-        None => format!("unknown option --{name}; see hallway --help"),
-    })
+    let advice = match nearest.filter(|(similarity, _)| *similarity >= SIMILARITY_MIN) {
+        Some((_, known)) => format!("did you mean {}?", show(known)),
+        None => "see hallway --help".to_owned(),
+    };
+    format!("unknown {kind} {}; {advice}", show(name))
 }
 
 #[cfg(test)]
@@ -163,11 +194,8 @@ mod tests {
 
     fn parse_with(args: &str, variables: &[(&str, &str)]) -> Result<Options, String> {
         let args = args.split_whitespace().map(OsString::from);
-        let variable = |name: &str| {
-            let found = variables.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| (*value).to_owned())
-        };
-        match parse(args, variable)? {
+        let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+        match parse(args, &variables.iter().map(owned).collect::<Vec<_>>())? {
             Action::Serve(options) => Ok(options),
             action => panic!("{action:?}"),
         }
@@ -222,6 +250,14 @@ mod tests {
     }
 
     #[test]
+    fn hosts_add_up_and_replace_the_variable() {
+        let variables = [("HALLWAY_HOST", "a.example, b.example")];
+        let names = |args| parse_with(args, &variables).unwrap().hosts.names().to_vec();
+        assert_eq!(names(""), ["a.example", "b.example"]);
+        assert_eq!(names("--host c --host d"), ["c", "d"]);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_range() {
         for (args, line) in [
             ("--history 10001", "--history 10001: out of range; expected 0 to 10000"),
@@ -244,6 +280,11 @@ mod tests {
                 "--listen 8080: expected ADDR:PORT with an IP address, like 0.0.0.0:8080 or \
                  [::]:8080, or unix:PATH",
             ),
+            (
+                "--host a:80",
+                "--host a:80: expected the name of a host without scheme, port or path, like \
+                 chat.example.org; xn--... if it is not ASCII",
+            ),
             ("--user 0:0", "--user 0:0: this is root; choose another user"),
             ("--log loud", "--log loud: expected error, warn, info or debug"),
             ("--history", "--history needs a value: --history N"),
@@ -263,6 +304,27 @@ mod tests {
         assert_eq!(parse_with("--ping 0", &[]).unwrap().limits.ping_ms, 0);
         let history = parse_with("", &[("HALLWAY_HISTORY", "x")]).unwrap_err();
         assert_eq!(history, "HALLWAY_HISTORY x: 'x' is not a number; expected 0 to 10000");
+    }
+
+    #[test]
+    fn a_variable_that_looks_like_ours_is_known_or_not_meant_for_us() {
+        let said = |name, value| parse_with("", &[(name, value)]).unwrap_err();
+        let nearest = "unknown variable HALLWAY_MAX_PEER; did you mean HALLWAY_MAX_PEERS?";
+        assert_eq!(said("HALLWAY_MAX_PEER", "9"), nearest);
+        let none = "unknown variable HALLWAY_FROBNICATE; see hallway --help";
+        assert_eq!(said("HALLWAY_FROBNICATE", "1"), none);
+        // It is a flag, and has no variable.
+        assert!(said("HALLWAY_CHECK", "1").starts_with("unknown variable HALLWAY_CHECK; "));
+        for (name, value) in [
+            ("HALLWAY_SERVICE_HOST", "10.0.0.1"),
+            ("HALLWAY_WEB_SERVICE_PORT_HTTP", "8080"),
+            ("HALLWAY_PORT", "tcp://10.0.0.1:8080"),
+            ("HALLWAY_PORT_8080_TCP_ADDR", "10.0.0.1"),
+            ("HALLWAYS", "2"),
+            ("HALLWAY_FROBNICATE", ""),
+        ] {
+            assert!(parse_with("", &[(name, value)]).is_ok(), "{name}={value}");
+        }
     }
 
     #[test]
@@ -289,7 +351,7 @@ mod tests {
 
     fn checked(args: &str, descriptors: u64) -> String {
         let args = args.split_whitespace().map(OsString::from);
-        match parse(args, |_| None).unwrap() {
+        match parse(args, &[]).unwrap() {
             Action::Check(options) => report(&options, Some(descriptors)).unwrap(),
             action => panic!("{action:?}"),
         }
@@ -297,9 +359,11 @@ mod tests {
 
     #[test]
     fn a_check_says_what_would_be() {
-        let said = checked("--check --listen 127.0.0.1:1 --history 7 --rate 0", 4096);
+        let said =
+            checked("--check --listen 127.0.0.1:1 --host a --host b --history 7 --rate 0", 4096);
         for words in [
             "listen on        127.0.0.1:1\n",
+            "host names       a, b\n",
             "clients          at most 4071, from ulimit -n\n",
             "history          7 messages in each of 1000 rooms",
             "messages         of up to 16384 bytes, text up to 4096; as many as the client likes\n",

@@ -27,8 +27,16 @@ pub struct Setting {
 impl Setting {
     /// The environment variable: `--queue-bytes` is `HALLWAY_QUEUE_BYTES`.
     pub fn variable(&self) -> String {
-        format!("HALLWAY_{}", self.name.to_ascii_uppercase().replace('-', "_"))
+        variable(self.name)
     }
+}
+
+/// What the names of all our variables begin with.
+pub(super) const VARIABLE_PREFIX: &str = "HALLWAY_";
+
+/// The variable of an option of this name.
+pub(super) fn variable(name: &str) -> String {
+    format!("{VARIABLE_PREFIX}{}", name.to_ascii_uppercase().replace('-', "_"))
 }
 
 /// What takes no value and is no setting: something else to do than to serve.
@@ -71,6 +79,13 @@ pub const SETTINGS: &[Setting] = &[
         set: |to, value| parts(value).try_for_each(|origin| add_origin(&mut to.origins, origin)),
     },
     Setting {
+        group: "Network",
+        name: "host",
+        value: "NAME",
+        help: "refuse requests to other names than NAME; repeatable",
+        set: |to, value| parts(value).try_for_each(|name| to.hosts.add(name)),
+    },
+    Setting {
         group: "Chat",
         name: "history",
         value: "N",
@@ -88,7 +103,7 @@ pub const SETTINGS: &[Setting] = &[
         group: "Chat",
         name: "announce-up-to",
         value: "N",
-        help: "join/leave notices in rooms of up to N members [1000]",
+        help: "join/leave notices in rooms of up to N members [200]",
         set: |to, value| number(value, ANNOUNCE_UP_TO, &mut to.limits.announce_up_to),
     },
     Setting {
@@ -179,7 +194,8 @@ pub const SETTINGS: &[Setting] = &[
         set: |to, value| {
             let known =
                 [LevelFilter::Error, LevelFilter::Warn, LevelFilter::Info, LevelFilter::Debug];
-            let named = known.into_iter().find(|level| level.as_str().to_lowercase() == value);
+            let named =
+                known.into_iter().find(|level| level.as_str().to_ascii_lowercase() == value);
             to.log = named.ok_or("expected error, warn, info or debug")?;
             Ok(())
         },

@@ -73,6 +73,10 @@ pub fn report(options: &Options, descriptors: Option<u64>) -> Result<String, Str
         Origins::Any => "from any origin".to_owned(),
         Origins::Listed(listed) => format!("from its own origin, {}", listed.join(", ")),
     };
+    let hosts = match options.hosts.names() {
+        [] => "any".to_owned(),
+        names => names.join(", "),
+    };
     let why = match (beyond, options.max_peers) {
         (Some(asked), _) => format!(", not {asked}: ulimit -n is too low"),
         (None, Some(_)) => String::new(),
@@ -96,6 +100,7 @@ pub fn report(options: &Options, descriptors: Option<u64>) -> Result<String, Str
     };
     let lines = [
         ("listen on", listen.join(" and ")),
+        ("host names", hosts),
         ("web pages", pages),
         ("clients", format!("at most {peers}{why}{per_ip}")),
         ("joins", joins),

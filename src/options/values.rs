@@ -36,49 +36,49 @@ pub(super) fn add_origin(origins: &mut Origins, origin: &str) -> Result<(), Stri
     Ok(())
 }
 
+/// Names of units, each with its factor.
+type Units<'u> = &'u [(&'u str, u64)];
+
 /// A whole number within `range`.
 pub(super) fn number<T: TryFrom<u64>>(text: &str, range: Range, out: &mut T) -> Result<(), String> {
-    let expected = format!("expected {} to {}", range.start(), range.end());
-    *out = scaled(text, "number", &[("", 1)], &expected, |number| range.contains(number))?;
-    Ok(())
+    put(scaled(text, "number", &[("", 1)], &range, false), out)
 }
 
 /// Bytes, with K or M.
 pub(super) fn size(value: &str, range: Range, out: &mut u32) -> Result<(), String> {
     let units = [("M", 1024 * 1024), ("K", 1024), ("", 1)];
-    let expected = format!("expected {}", between(&range, &units));
-    *out = scaled(value, "size", &units, &expected, |bytes| range.contains(bytes))?;
-    Ok(())
+    put(scaled(value, "size", &units, &range, false), out)
 }
 
 /// Milliseconds, from a time with ms, s or m; 0 is outside of every range and allowed.
 pub(super) fn time(value: &str, range: Range, out: &mut u64) -> Result<(), String> {
-    let units = [("m", 60_000), ("s", 1000), ("ms", 1), ("", 1)];
     if is_integer(value) && value.bytes().any(|digit| digit != b'0') {
         return Err(format!("'{value}' has no unit; try {value}s"));
     }
-    let expected = format!("expected 0, or {}", between(&range, &units));
-    *out = scaled(value, "time", &units, &expected, |ms| *ms == 0 || range.contains(ms))?;
+    let units = [("m", 60_000), ("s", 1000), ("ms", 1), ("", 1)];
+    put(scaled(value, "time", &units, &range, true), out)
+}
+
+fn put<T: TryFrom<u64>>(read: Result<u64, String>, out: &mut T) -> Result<(), String> {
+    *out = read?.try_into().map_err(|_| "out of range")?;
     Ok(())
 }
 
-/// A range as people write it: each end in the first of the units that divides it.
-fn between(range: &Range, units: &[(&str, u64)]) -> String {
+/// A whole number in one of the units, within a range or 0 where `is_zero_allowed`.
+fn scaled(
+    value: &str,
+    kind: &str,
+    units: Units<'_>,
+    range: &Range,
+    is_zero_allowed: bool,
+) -> Result<u64, String> {
+    // An end of the range is written in the first of the units that divides it.
     let written = |end: &u64| {
         let unit = units.iter().find(|(_, unit)| end.is_multiple_of(*unit));
         unit.map_or(end.to_string(), |(name, unit)| format!("{}{name}", end / unit))
     };
-    format!("{} to {}", written(range.start()), written(range.end()))
-}
-
-/// A whole number in one of the units, each a name and a factor.
-fn scaled<T: TryFrom<u64>>(
-    value: &str,
-    kind: &str,
-    units: &[(&str, u64)],
-    expected: &str,
-    is_in_range: impl Fn(&u64) -> bool,
-) -> Result<T, String> {
+    let zero = if is_zero_allowed { "0, or " } else { "" };
+    let expected = format!("expected {zero}{} to {}", written(range.start()), written(range.end()));
     let split = |&(name, unit): &(&str, u64)| Some((value.strip_suffix(name)?, unit));
     let (digits, unit) = units
         .iter()
@@ -86,8 +86,8 @@ fn scaled<T: TryFrom<u64>>(
         .find(|(digits, _)| is_integer(digits))
         .ok_or_else(|| format!("'{value}' is not a {kind}; {expected}"))?;
     let number = digits.parse().ok().and_then(|number: u64| number.checked_mul(unit));
-    let valid = number.filter(is_in_range).and_then(|number| number.try_into().ok());
-    valid.ok_or_else(|| format!("out of range; {expected}"))
+    let is_valid = |number: &u64| range.contains(number) || (*number == 0 && is_zero_allowed);
+    number.filter(is_valid).ok_or_else(|| format!("out of range; {expected}"))
 }
 
 /// Whether this is a whole number, of whatever size and sign.

@@ -112,8 +112,8 @@ impl Channel {
         self.last_span.2
     }
 
-    /// Whether nobody needs it.
-    pub(super) fn is_unused(&self) -> bool {
-        self.readers.is_empty() && self.behind.is_empty() && self.state == State::Idle
+    /// Whether somebody reads it, or has left with something unread.
+    pub(super) fn is_used(&self) -> bool {
+        !self.readers.is_empty() || !self.behind.is_empty()
     }
 }

@@ -158,6 +158,12 @@ impl Outbound {
         self.channels.get(key).is_some()
     }
 
+    /// Whether somebody reads a channel, or has left it with something unread. Who has left is not
+    /// sent what is said since, but judged by it: so much is kept for it.
+    pub fn is_used(&self, key: ChannelKey) -> bool {
+        self.channels.get(key).is_some_and(Channel::is_used)
+    }
+
     /// Whether nothing more may be said in a channel until its pass is over: half a queue has been
     /// said since the last one began, so a reader that is blocked for one pass is not beyond its
     /// queue at once.
@@ -252,8 +258,7 @@ impl Outbound {
         }
         if !replay.is_empty() {
             let (next, last) = replay.into_inner();
-            channel.replayed_from =
-                Some(channel.replayed_from.map_or(next, |before| before.min(next)));
+            channel.replayed_from = channel.replayed_from.into_iter().chain([next]).min();
             let extra = reader.extra.get_or_insert_default();
             extra.replay = Some(Replay { next, last });
         }
@@ -273,10 +278,7 @@ impl Outbound {
         let skip_to = channel.log.end();
         let unicast = Unicast { at: skip_to - replaced as u64, frame, skip_to };
         self.change(id, |extra| extra.unicasts.push_back(unicast));
-        let queue = self.queue;
-        if let Some((reader, channel)) = self.reader(id)
-            && reader.is_too_slow(channel, queue)
-        {
+        if self.is_too_slow(id) {
             self.told.push_back(Next::TooSlow(id));
         }
     }
@@ -353,12 +355,13 @@ impl Outbound {
         self.channels.insert(Channel { owner, ..Channel::default() })
     }
 
-    /// Says a frame to all readers of a channel; nothing is kept where there are none.
+    /// Says a frame to all readers of a channel; nothing is kept where it is [unused].
+    ///
+    /// [unused]: Outbound::is_used
     pub fn append(&mut self, key: ChannelKey, frame: &[u8], kind: Kind) {
-        let Some(channel) = self.channels.get_mut(key) else { return };
-        if channel.readers.is_empty() {
+        let Some(channel) = self.channels.get_mut(key).filter(|channel| channel.is_used()) else {
             return;
-        }
+        };
         self.memory.logs -= channel.log.capacity();
         channel.log.append(frame, kind == Kind::Optional);
         self.memory.logs += channel.log.capacity();
@@ -443,22 +446,18 @@ impl Outbound {
         self.settle(id);
     }
 
-    /// The socket takes no more until [`Outbound::handle_writable`].
-    pub fn handle_blocked(&mut self, id: PeerId, now_ms: u64) {
+    /// A write has found that the socket takes no more: from now on it makes no progress, unless it
+    /// has made none before.
+    pub fn note_stalled(&mut self, id: PeerId, now_ms: u64) {
         if let Some(reader) = self.readers.get_mut(id)
             && reader.stalled_from_s == 0
         {
             reader.stalled_from_s = u32::try_from(now_ms / 1_000 + 1).unwrap_or(u32::MAX);
         }
-        self.set_blocked(id, true);
     }
 
-    /// The socket takes bytes again.
-    pub fn handle_writable(&mut self, id: PeerId) {
-        self.set_blocked(id, false);
-    }
-
-    fn set_blocked(&mut self, id: PeerId, is_blocked: bool) {
+    /// The socket takes no more, or takes bytes again.
+    pub fn set_blocked(&mut self, id: PeerId, is_blocked: bool) {
         if let Some(reader) = self.readers.get_mut(id)
             && reader.is_blocked != is_blocked
         {
@@ -473,6 +472,11 @@ impl Outbound {
         let reader = self.readers.get_mut(id)?;
         let channel = self.channels.get_mut(reader.channel)?;
         Some((reader, channel))
+    }
+
+    fn is_too_slow(&mut self, id: PeerId) -> bool {
+        let queue = self.queue;
+        self.reader(id).is_some_and(|(reader, channel)| reader.is_too_slow(channel, queue))
     }
 
     /// Notes that a channel has something to offer.
@@ -588,8 +592,10 @@ impl Outbound {
         }
     }
 
+    /// Forgets a channel that nobody needs.
     fn close_unused(&mut self, key: ChannelKey) {
-        if key != self.lone && self.channels.get(key).is_some_and(Channel::is_unused) {
+        let is_over = |channel: &Channel| !channel.is_used() && channel.state == State::Idle;
+        if key != self.lone && self.channels.get(key).is_some_and(is_over) {
             self.channels.remove(key);
         }
     }

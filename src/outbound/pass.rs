@@ -16,8 +16,8 @@
 //! Only a reader whose socket does not take bytes can lag, and what is said to a channel during a
 //! pass is bounded by its gate ([`Outbound::is_gated`]).
 
-use super::channel::{Channel, Pass, State};
-use super::{ChannelKey, NOWHERE, Outbound, Thresholds};
+use super::channel::{Pass, State};
+use super::{ChannelKey, NOWHERE, Outbound};
 use crate::peer::PeerId;
 
 /// Entries for which the lists keep memory between two bursts.
@@ -61,13 +61,6 @@ enum Served {
     Over,
 }
 
-impl Thresholds {
-    /// Whether a crowd's channel has nothing but news, and must wait with them.
-    fn hold(&self, channel: &Channel, now_ms: u64) -> bool {
-        !channel.is_pressing && channel.readers.len() >= self.crowd && now_ms < channel.news_from_ms
-    }
-}
-
 impl Outbound {
     /// The next thing to do, until there is none.
     ///
@@ -95,26 +88,19 @@ impl Outbound {
 
     fn next_told(&mut self) -> Option<Next> {
         while let Some(next) = self.told.pop_front() {
-            if self.still_holds(next) {
+            // One that was too slow may take bytes again by now.
+            if !matches!(next, Next::TooSlow(id) if !self.is_too_slow(id)) {
                 return Some(next);
             }
         }
         None
     }
 
-    /// Whether what was found of a reader is still so: it may take bytes again by now.
-    fn still_holds(&self, next: Next) -> bool {
-        let Next::TooSlow(id) = next else { return true };
-        self.readers.get(id).is_some_and(|reader| {
-            let channel = self.channels.get(reader.channel);
-            channel.is_some_and(|channel| reader.is_too_slow(channel, self.queue))
-        })
-    }
-
     /// Gives back what the lists have grown by in a burst.
     fn release(&mut self) {
         self.fresh.shrink_to(ENTRIES_KEPT);
         self.listed.shrink_to(ENTRIES_KEPT);
+        self.held.shrink_to(ENTRIES_KEPT);
         self.singles.shrink_to(ENTRIES_KEPT);
         self.told.shrink_to(ENTRIES_KEPT);
     }
@@ -228,7 +214,8 @@ impl Outbound {
             if !channel.has_more {
                 return Served::Idle;
             }
-            if self.thresholds.hold(channel, now_ms) {
+            let is_crowd = channel.readers.len() >= self.thresholds.crowd;
+            if is_crowd && !channel.is_pressing && now_ms < channel.news_from_ms {
                 channel.state = State::Held(channel.news_from_ms);
                 self.held.push((channel.news_from_ms, key));
                 return Served::Held;
@@ -264,15 +251,13 @@ impl Outbound {
         let Some(Pass { end, counted, .. }) = channel.pass.take() else { return (false, 0) };
         self.memory -= channel.held();
         let (mut least, mut replayed_from) = (end, None::<u64>);
-        for (&id, reader) in
-            channel.behind.iter().filter_map(|id| Some((id, self.readers.get(*id)?)))
-        {
+        for &id in &channel.behind {
+            let Some(reader) = self.readers.get(id) else { continue };
             if reader.cursor < reader.target(channel) {
                 least = least.min(reader.cursor);
             }
             if let Some(replay) = reader.replay() {
-                replayed_from =
-                    Some(replayed_from.map_or(replay.next, |from| from.min(replay.next)));
+                replayed_from = replayed_from.into_iter().chain([replay.next]).min();
             }
             if reader.is_too_slow(channel, self.queue) {
                 self.told.push_back(Next::TooSlow(id));
@@ -285,8 +270,11 @@ impl Outbound {
         self.memory += channel.held();
         // Where half a queue was said during the pass, the next one opens the gate.
         if !channel.grown().reaches(self.queue, 2) {
-            channel.parked.sort_by_key(|&(_, was_taken)| was_taken);
-            self.told.extend(channel.parked.drain(..).map(|(id, _)| Next::Woken(id)));
+            for was_taken in [false, true] {
+                let next = channel.parked.iter().filter(|parked| parked.1 == was_taken);
+                self.told.extend(next.map(|&(id, _)| Next::Woken(id)));
+            }
+            channel.parked.clear();
         }
         (channel.has_more, channel.owner)
     }

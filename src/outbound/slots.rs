@@ -12,17 +12,11 @@ pub struct Key {
 /// Slots that are kept when nearly all values are gone.
 const SLOTS_KEPT: usize = 64;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Slots<T> {
     all: Slab<(u32, T)>,
     /// How many there have been.
     generation: u32,
-}
-
-impl<T> Default for Slots<T> {
-    fn default() -> Self {
-        Self { all: Slab::new(), generation: 0 }
-    }
 }
 
 impl<T> Slots<T> {

@@ -20,8 +20,9 @@ compile_error!("the feature confine needs x86_64, aarch64 or riscv64: seccompile
 
 /// Calls that are free, whatever their arguments.
 const FREE: &[i64] = &[
-    // the poll
+    // the poll, and whether the log can be written
     libc::SYS_epoll_pwait,
+    libc::SYS_ppoll,
     libc::SYS_epoll_ctl,
     // sockets that are there, and those that come in
     libc::SYS_accept4,
@@ -67,6 +68,8 @@ const FREE: &[i64] = &[
     // older names of some of them, which only x86_64 has
     #[cfg(target_arch = "x86_64")]
     libc::SYS_epoll_wait,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_stat,
     #[cfg(target_arch = "x86_64")]

@@ -6,15 +6,15 @@
 //!
 //! Lines of one kind, which is one place in the code, are held back where they come too fast, so
 //! that nobody can fill a small box's flash or keep the loop busy with its console. A line says
-//! how many.
+//! how many. So does one for lines that standard error did not take at once (`stderr.rs`).
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
+use super::stderr::Stderr;
 use crate::limits::LOG_LINE_BYTES_MAX;
 
 /// Where systemd says that standard error is the journal (systemd.exec(5)).
@@ -36,16 +36,21 @@ const DEBUG_LINES: Lines = Lines { burst: 1_000, every_ms: 10 };
 
 struct Logger {
     is_journal: bool,
+    out: Stderr,
     /// There is one thread, so this is never waited for; `Log` wants to be shared among threads.
     flood: Mutex<Flood>,
 }
 
+static LOGGER: OnceLock<Logger> = OnceLock::new();
+
 /// Logs from here on what is at least as important as `level`.
 pub fn start(level: LevelFilter) {
-    let is_journal = std::env::var_os(JOURNAL_VARIABLE).is_some();
-    let logger = Logger { is_journal, flood: Mutex::default() };
+    let logger = LOGGER.get_or_init(|| {
+        let is_journal = std::env::var_os(JOURNAL_VARIABLE).is_some();
+        Logger { is_journal, out: Stderr::open(), flood: Mutex::default() }
+    });
     // A second logger is refused; the first one serves as well.
-    if log::set_boxed_logger(Box::new(logger)).is_ok() {
+    if log::set_logger(logger).is_ok() {
         log::set_max_level(level);
     }
 }
@@ -55,53 +60,74 @@ pub fn flush() {
     log::logger().flush();
 }
 
+/// Lines that are in no log, by why.
+pub fn dropped() -> [(&'static str, u64); 2] {
+    let flood = LOGGER.get().map(Logger::flood);
+    let (held_back, blocked) = flood.map_or((0, 0), |flood| (flood.held_back, flood.blocked));
+    [("held_back", held_back), ("blocked", blocked)]
+}
+
 impl Log for Logger {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }
 
     fn log(&self, record: &Record<'_>) {
-        let (now, level, text) = (Utc::now(), record.level(), cut(record.args().to_string()));
+        let (now, level, text) = (Utc::now(), record.level(), record.args().to_string());
         let place = (record.file_static().unwrap_or_default(), record.line().unwrap_or_default());
         let now_ms = now.timestamp_millis();
-        let mut flood = self.flood.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flood = self.flood();
         let is_admitted = flood.admits(place, level, &text, now_ms);
         while let Some((level, line)) = flood.told(now_ms) {
-            self.write(now, level, &line);
+            self.write(&mut flood, now, level, line);
         }
         if is_admitted {
-            self.write(now, level, &text);
+            self.write(&mut flood, now, level, text);
         }
     }
 
     fn flush(&self) {
-        let mut flood = self.flood.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flood = self.flood();
         while let Some((level, line)) = flood.told(i64::MAX) {
-            self.write(Utc::now(), level, &line);
+            self.write(&mut flood, Utc::now(), level, line);
         }
     }
 }
 
 impl Logger {
-    fn write(&self, now: DateTime<Utc>, level: Level, text: &str) {
-        let line = match self.is_journal {
-            true => {
-                // The priority of syslog(3).
-                let priority = match level {
-                    Level::Error => 3,
-                    Level::Warn => 4,
-                    Level::Info => 6,
-                    Level::Debug | Level::Trace => 7,
-                };
-                format!("<{priority}>{text}\n")
+    fn flood(&self) -> MutexGuard<'_, Flood> {
+        self.flood.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a line, after one that says how many before it could not be written.
+    fn write(&self, flood: &mut Flood, now: DateTime<Utc>, level: Level, text: String) {
+        if flood.unsaid > 0 {
+            let lines = flood.unsaid;
+            let line = format!("dropped lines={lines} reason=\"standard error takes no more\"");
+            if self.out.write(&self.line(now, Level::Warn, line)) {
+                flood.unsaid = 0;
             }
-            false => {
-                let time = now.to_rfc3339_opts(SecondsFormat::Millis, true);
-                format!("{time} {:<5} {text}\n", level.as_str().to_ascii_lowercase())
-            }
-        };
-        // Nobody is left to tell that standard error is closed.
-        let _ = std::io::stderr().write_all(line.as_bytes());
+        }
+        if flood.unsaid > 0 || !self.out.write(&self.line(now, level, text)) {
+            flood.unsaid += 1;
+            flood.blocked += 1;
+        }
+    }
+
+    fn line(&self, now: DateTime<Utc>, level: Level, text: String) -> String {
+        let text = cut(text);
+        if self.is_journal {
+            // The priority of syslog(3).
+            let priority = match level {
+                Level::Error => 3,
+                Level::Warn => 4,
+                Level::Info => 6,
+                Level::Debug | Level::Trace => 7,
+            };
+            return format!("<{priority}>{text}\n");
+        }
+        let time = now.to_rfc3339_opts(SecondsFormat::Millis, true);
+        format!("{time} {:<5} {text}\n", level.as_str().to_ascii_lowercase())
     }
 }
 
@@ -118,7 +144,14 @@ type Place = (&'static str, u32);
 
 /// Which lines come too fast. Times are in milliseconds of the wall clock, which may jump.
 #[derive(Default)]
-struct Flood(BTreeMap<Place, Kind>);
+struct Flood {
+    kinds: BTreeMap<Place, Kind>,
+    /// Lines that came too fast, and those that standard error did not take.
+    held_back: u64,
+    blocked: u64,
+    /// How many of the latter no line has told yet.
+    unsaid: u64,
+}
 
 /// The lines of one place in the code: a bucket that holds a burst of them.
 struct Kind {
@@ -134,7 +167,7 @@ struct Kind {
 impl Flood {
     /// Whether one more line of this place may pass.
     fn admits(&mut self, place: Place, level: Level, text: &str, now_ms: i64) -> bool {
-        let kind = self.0.entry(place).or_insert_with(|| Kind {
+        let kind = self.kinds.entry(place).or_insert_with(|| Kind {
             level,
             lines: if level >= Level::Debug { &DEBUG_LINES } else { &LINES },
             event: event(text).to_owned(),
@@ -145,9 +178,11 @@ impl Flood {
         // A clock that was put back must not hold lines back for longer than a full bucket does.
         kind.full_at_ms = kind.full_at_ms.clamp(now_ms, now_ms + burst * every_ms);
         let has_room = kind.has_room(now_ms);
-        match has_room {
-            true => kind.full_at_ms += every_ms,
-            false => kind.held_back += 1,
+        if has_room {
+            kind.full_at_ms += every_ms;
+        } else {
+            kind.held_back += 1;
+            self.held_back += 1;
         }
         has_room
     }
@@ -155,7 +190,7 @@ impl Flood {
     /// What to say of lines that were held back and whose kind may pass again.
     fn told(&mut self, now_ms: i64) -> Option<(Level, String)> {
         let is_due = |kind: &&mut Kind| kind.held_back > 0 && kind.has_room(now_ms);
-        let kind = self.0.values_mut().find(is_due)?;
+        let kind = self.kinds.values_mut().find(is_due)?;
         let line = format!("held back event={:?} lines={}", kind.event, kind.held_back);
         kind.held_back = 0;
         Some((kind.level, line))

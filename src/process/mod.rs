@@ -5,6 +5,7 @@
 mod confine;
 pub mod logger;
 mod resources;
+mod stderr;
 mod supervisor;
 mod user;
 

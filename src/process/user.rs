@@ -44,7 +44,7 @@ pub fn drop_privileges(
     }
     if let Some(user) = user {
         let identity = user.look_up()?;
-        give_files(identity)?;
+        give_files(identity).map_err(|error| identity.cannot_be_assumed(&error))?;
         identity.assume()?;
         log::info!("became user={user} uid={} gid={}", identity.uid, identity.gid);
     } else if geteuid().is_root() {
@@ -102,17 +102,19 @@ impl Identity {
         let became = set_thread_groups(&[])
             .and_then(|()| set_thread_res_gid(gid, gid, gid))
             .and_then(|()| set_thread_res_uid(uid, uid, uid));
-        became.map_err(|error| {
-            let Self { uid, gid } = self;
-            let advice = "start as root, or without --user";
-            let text = format!("cannot switch to user {uid}:{gid}: {error}; {advice}");
-            io::Error::new(error.kind(), text)
-        })?;
+        became.map_err(|error| self.cannot_be_assumed(&error.into()))?;
         if set_thread_uid(Uid::ROOT).is_ok() {
             let text = "the process could still become root after --user; it does not start";
             return Err(io::Error::other(text));
         }
         Ok(())
+    }
+
+    fn cannot_be_assumed(self, error: &io::Error) -> io::Error {
+        let Self { uid, gid } = self;
+        let advice = "start as root, or without --user";
+        let text = format!("cannot switch to user {uid}:{gid}: {error}; {advice}");
+        io::Error::new(error.kind(), text)
     }
 
     /// Fails for root, who would give up nothing, and for -1, which means "as before".

@@ -36,9 +36,3 @@ impl fmt::Display for Address {
         }
     }
 }
-
-impl From<SocketAddr> for Address {
-    fn from(address: SocketAddr) -> Self {
-        Self::Tcp(address)
-    }
-}

@@ -63,9 +63,6 @@ impl Listeners {
     }
 
     /// Gives the files of Unix sockets to a user.
-    ///
-    /// # Errors
-    /// What the system refused.
     pub fn give_to(&self, owner: Identity) -> io::Result<()> {
         self.all.iter().filter_map(|one| one.file.as_ref()).try_for_each(|file| file.give_to(owner))
     }

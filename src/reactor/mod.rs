@@ -106,9 +106,6 @@ pub struct Reactor<A: Application> {
 
 impl<A: Application> Reactor<A> {
     /// Takes connections in from `listeners`. Nothing is accepted before [`Reactor::run`].
-    ///
-    /// # Errors
-    /// What the system refused.
     pub fn new(mut listeners: Listeners, connections: Connections<A>) -> io::Result<Self> {
         let poll = Poll::new()?;
         listeners.register(poll.registry(), LISTENERS)?;

@@ -12,7 +12,7 @@ use super::Reactor;
 use super::listeners::Accepted;
 use super::transport::{Outcome, Transport};
 use crate::clock::Now;
-use crate::conn::{Application, busy};
+use crate::conn::{Application, full};
 use crate::limits::{ACCEPTS_PER_ITERATION, READS_PER_PEER_AND_ITERATION, WRITE_SLICES_MAX};
 use crate::peer::{PeerId, growth};
 
@@ -212,7 +212,7 @@ impl<A: Application> Reactor<A> {
 fn turn_away(socket: OwnedFd) {
     let transport = Transport::new(socket);
     let _ = transport.read(&mut [0; 1024]);
-    let _ = transport.write(&[IoSlice::new(&busy())]);
+    let _ = transport.write(&[IoSlice::new(&full().to_bytes(false))]);
     transport.shutdown_write();
 }
 

@@ -47,9 +47,6 @@ impl<A: Application> Reactor<A> {
 
     /// Takes over SIGTERM and SIGINT, which stop it as [`Handle::stop`] does, and SIGHUP, which is
     /// logged. Without this call the program's signals are its own.
-    ///
-    /// # Errors
-    /// What the system refused.
     pub fn take_signals(&mut self) -> io::Result<()> {
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         self.poll.registry().register(&mut signals, STOP, Interest::READABLE)?;

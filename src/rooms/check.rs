@@ -5,6 +5,13 @@ use super::{Member, RoomKey, Rooms};
 use crate::outbound::Outbound;
 
 impl Rooms {
+    /// How many records the room of this name keeps.
+    pub fn records(&self, name: &str) -> usize {
+        self.find(name)
+            .and_then(|key| self.all.get(key.slot()))
+            .map_or(0, |room| room.history.len())
+    }
+
     /// Panics where members, rooms and channels do not agree. Work: everything; for tests.
     pub fn check_invariants(&self, outbound: &Outbound) {
         assert!(self.all.len() <= self.limits.rooms_max as usize + 1, "and the lobby");

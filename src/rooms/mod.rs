@@ -30,7 +30,7 @@ use crate::limits::{Limits, REFERENCE_BYTES_MAX, TYPING_MS_MIN, USERNAME_CHARS_M
 use crate::outbound::{Block, ChannelKey, Kind, Outbound, Owner};
 use crate::peer::{PeerId, PeerMap};
 use crate::ws::frame::{self, Data, OpCode};
-use room::{Epoch, Room};
+use room::Room;
 
 /// The room of everybody who names none.
 pub const LOBBY: &str = "lobby";
@@ -130,13 +130,8 @@ impl Rooms {
     // --- getters
 
     /// How many rooms exist.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.all.len()
-    }
-
-    /// Whether there is no room.
-    pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
     }
 
     /// The membership of a peer.
@@ -208,9 +203,8 @@ impl Rooms {
         let Entrance { username, version, .. } = entrance;
         let key = self.named(entrance.room, entrance.maker);
         let resume = entrance.resume.filter(|_| version == Version::V2);
-        let Some((replay, is_complete)) = self.get(key).map(|room| room.resume(resume)) else {
-            return;
-        };
+        let Some(room) = self.all.get(key.slot()) else { return };
+        let (replay, is_complete) = room.resume(resume);
         if version == Version::V2 {
             self.welcome(outbound, key, &username, is_complete);
             first.extend_from_slice(&self.scratch.frame);
@@ -219,9 +213,7 @@ impl Rooms {
         outbound.attach(id, channel, replay);
         let member = Member { name: Rc::clone(&username), version, room: key, typing_from_ms: 0 };
         self.members.insert(id, member);
-        self.announce(outbound, key, |count| {
-            Notice::Joined(Announced { username: &username, count })
-        });
+        self.announce(outbound, key, &username, Notice::Joined);
     }
 
     /// A member has left, and reads its room's channel no more. Those who stay are told, unless
@@ -248,9 +240,7 @@ impl Rooms {
             && room.gate(outbound).is_none()
             && let Some(name) = room.departed.pop_front()
         {
-            self.announce(outbound, key, |count| {
-                Notice::Left(Announced { username: &name, count })
-            });
+            self.announce(outbound, key, &name, Notice::Left);
         }
     }
 
@@ -259,14 +249,15 @@ impl Rooms {
         &mut self,
         outbound: &mut Outbound,
         key: RoomKey,
-        notice: impl FnOnce(usize) -> Notice<'n>,
+        username: &'n str,
+        notice: fn(Announced<'n>) -> Notice<'n>,
     ) {
         let Some(room) = self.all.get_mut(key.slot()) else { return };
         let count = room.told_members(outbound);
         let is_announced = count <= self.limits.announce_up_to as usize;
         room.owe_count(outbound, Version::V1);
         if is_announced {
-            self.say(outbound, key, &notice(count), Kind::News);
+            self.say(outbound, key, &notice(Announced { username, count }), Kind::News);
         } else {
             room.owe_count(outbound, Version::V2);
         }
@@ -283,7 +274,7 @@ impl Rooms {
         source: Source<'_>,
         now: Now,
     ) {
-        let Some(room) = self.get(key) else { return };
+        let Some(room) = self.all.get(key.slot()) else { return };
         let record = Record { id: room.history.next_id(), unix_ms: now.unix_ms, author, text };
         self.apply(outbound, key, record, source);
     }
@@ -300,7 +291,7 @@ impl Rooms {
         let Some(room) = self.all.get_mut(key.slot()) else { return };
         for (version, channel) in room.open_channels() {
             outbound.forget_block(channel, record.id);
-            if outbound.readers(channel).is_empty() {
+            if !outbound.is_used(channel) {
                 continue;
             }
             self.scratch.write(&Notice::Text(record.as_text()), version);
@@ -310,8 +301,8 @@ impl Rooms {
             {
                 let mut json = Vec::with_capacity(self.scratch.json.len() + 2 * reference.len());
                 envelope::write_with_reference(&self.scratch.json, reference, &mut json);
-                let echo = frame::Frame::new(OpCode::Data(Data::Text), &json);
-                outbound.tell(id, echo.into_bytes(), self.scratch.frame.len());
+                let echo = frame::encode(OpCode::Data(Data::Text), &json);
+                outbound.tell(id, echo, self.scratch.frame.len());
             }
         }
         let Record { id, unix_ms, author, text } = record;
@@ -404,7 +395,7 @@ impl Rooms {
         let welcome = Welcome {
             username,
             room: &room.name,
-            epoch: &room.epoch.to_string(),
+            epoch: &room.epoch,
             last_id: room.history.last_id().map(|id| id.to_string()),
             complete,
             users: is_announced.then(|| here.filter_map(name).collect()),
@@ -421,10 +412,6 @@ impl Rooms {
 
     // --- how the parts are kept in agreement
 
-    fn get(&self, key: RoomKey) -> Option<&Room> {
-        self.all.get(key.slot())
-    }
-
     /// The room of this name, which is made if need be.
     fn named(&mut self, name: &str, maker: Option<IpAddr>) -> RoomKey {
         if let Some(&key) = self.names.get(name) {
@@ -432,7 +419,7 @@ impl Rooms {
         }
         let name: Rc<str> = name.into();
         self.made += 1;
-        let epoch = Epoch { process: self.epoch, room: self.made };
+        let epoch = format!("{:x}-{}", self.epoch, self.made).into();
         let records_max = self.limits.history_frames_max as usize;
         let room = Room::new(Rc::clone(&name), epoch, records_max, maker);
         *self.makers.entry(maker).or_default() += 1;
@@ -444,7 +431,7 @@ impl Rooms {
 
     /// The channel of a version, which is opened if need be.
     fn channel(&mut self, outbound: &mut Outbound, key: RoomKey, version: Version) -> ChannelKey {
-        let channel = self.get(key).and_then(|room| room.channels[version.index()]);
+        let channel = self.all.get(key.slot()).and_then(|room| room.channels[version.index()]);
         if let Some(channel) = channel.filter(|&channel| outbound.is_open(channel)) {
             return channel;
         }

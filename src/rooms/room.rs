@@ -1,7 +1,6 @@
 //! One room: what it remembers, and the channels by which its members are told.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
@@ -19,21 +18,6 @@ pub struct Resume<'r> {
     pub epoch: &'r str,
 }
 
-/// Ids are compared only within one epoch; no two rooms ever have the same.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Epoch {
-    /// What makes it differ from those of any other process.
-    pub(super) process: u64,
-    /// What makes it differ from those of other rooms.
-    pub(super) room: u64,
-}
-
-impl fmt::Display for Epoch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}-{}", self.process, self.room)
-    }
-}
-
 /// Bytes of memory of a room without its name and its history: itself, its entries in lists of
 /// rooms, and its channels.
 const ROOM_BYTES: usize = 1024;
@@ -43,7 +27,8 @@ const ROOM_BYTES: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Room {
     pub(super) name: Rc<str>,
-    pub(super) epoch: Epoch,
+    /// Ids are compared only within one epoch; no two rooms ever have the same.
+    pub(super) epoch: Box<str>,
     pub(super) history: History,
     /// The channel of each version, by [`Version::index`]; its readers are the members. It may be
     /// gone, and is then opened anew.
@@ -62,7 +47,7 @@ pub(super) struct Room {
 impl Room {
     pub(super) fn new(
         name: Rc<str>,
-        epoch: Epoch,
+        epoch: Box<str>,
         records_max: usize,
         maker: Option<IpAddr>,
     ) -> Self {
@@ -140,8 +125,7 @@ impl Room {
     pub(super) fn resume(&self, resume: Option<Resume<'_>>) -> (RangeInclusive<u64>, bool) {
         let Some(Resume { since, epoch }) = resume else { return (self.history.all(), true) };
         let is_number = since.bytes().all(|byte| byte.is_ascii_digit());
-        let id: Option<u64> =
-            since.parse().ok().filter(|_| is_number && epoch == self.epoch.to_string());
+        let id: Option<u64> = since.parse().ok().filter(|_| is_number && *epoch == *self.epoch);
         match id.and_then(|id| self.history.since(id)) {
             Some(ids) => (ids, true),
             None => (self.history.all(), false),

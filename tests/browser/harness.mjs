@@ -75,7 +75,7 @@ export function freePort() {
 /** A hallway server of its own: { port, url, kill(signal) }, ready when returned. */
 export async function startServer(options = [], port = 0) {
   port = port || await freePort();
-  const child = spawn(process.env.HALLWAY_BIN, ['--listen', `127.0.0.1:${port}`, ...options], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(process.env.SERVER_BIN, ['--listen', `127.0.0.1:${port}`, ...options], { stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';
   child.stderr.on('data', (data) => { said += data; });
   child.on('error', (error) => { said += error.message; });
@@ -91,7 +91,7 @@ export async function startServer(options = [], port = 0) {
   await until(async () => {
     if (gone) throw new Error(`the server ended: ${said}`);
     return (await fetch(url + 'health')).ok;
-  }, `${process.env.HALLWAY_BIN} serves`);
+  }, `${process.env.SERVER_BIN} serves`);
   return { port, url, kill };
 }
 

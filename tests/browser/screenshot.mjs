@@ -4,7 +4,7 @@
 import path from 'node:path';
 import { ROOT, startBrowser, stopBrowser, startServer, connect, person, newPage, closeAll, until } from './harness.mjs';
 
-process.env.HALLWAY_BIN = process.argv[2] || process.env.HALLWAY_BIN || path.join(ROOT, 'target/release/hallway');
+process.env.SERVER_BIN = process.argv[2] || process.env.SERVER_BIN || path.join(ROOT, 'target/release/hallway');
 
 const TALK = [
   ['Mara', 'Morning! Did anyone move the projector out of room 2?'],

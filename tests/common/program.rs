@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use testkit::skip;
 use tungstenite::stream::MaybeTlsStream;
 use tungstenite::{Error, HandshakeError, Message, WebSocket, client};
 
@@ -205,7 +206,7 @@ impl Drop for Program {
     }
 }
 
-/// Whether a command succeeds; if not, the test that needs it says that it is skipped.
+/// Whether a command succeeds; if not, the test that needs it is skipped.
 pub fn can(what: &str, command: &mut Command) -> bool {
     let output = command.stdin(Stdio::null()).output();
     let is_able = output.as_ref().is_ok_and(|output| output.status.success());
@@ -214,7 +215,7 @@ pub fn can(what: &str, command: &mut Command) -> bool {
             Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
             Err(error) => error.to_string(),
         };
-        println!("skipped: {what} is not possible here: {}", why.lines().next().unwrap_or("?"));
+        skip(&format!("{what} is not possible: {why}"));
     }
     is_able
 }

@@ -23,7 +23,7 @@ from websockets.sync.client import connect
 
 PATIENCE = 10  # seconds until a frame that does not come counts as missing
 
-SERVER_PID = int(os.environ.get("HALLWAY_PID", 0))  # 0: it is not ours to signal
+SERVER_PID = int(os.environ.get("SERVER_PID", 0))  # 0: it is not ours to signal
 
 # ---------------------------------------------------------------- the contract
 

@@ -13,7 +13,7 @@ const http = require("node:http");
 const WebSocket = require("ws");
 
 const PATIENCE_MS = 10_000; // a frame that does not come by then counts as missing
-const SERVER_PID = Number(process.env.HALLWAY_PID || 0); // 0: it is not ours to signal
+const SERVER_PID = Number(process.env.SERVER_PID || 0); // 0: it is not ours to signal
 
 // --------------------------------------------------------------- the contract
 

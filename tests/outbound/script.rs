@@ -128,7 +128,7 @@ impl Script {
     pub(crate) fn rest(&mut self, blocked: &[PeerId]) {
         while let Some(next) = self.next() {
             match next {
-                Next::Write(id) if blocked.contains(&id) => self.out.handle_blocked(id, 0),
+                Next::Write(id) if blocked.contains(&id) => self.out.set_blocked(id, true),
                 Next::Write(id) => {
                     let written = self.write_now(id, None);
                     self.writes.push((id, written));

@@ -115,7 +115,8 @@ impl World {
                     self.with_any(Self::say_text);
                 }
             }
-            11 | 12 => self.say_news(),
+            11 => self.say_news(),
+            12 => self.say_from_elsewhere(),
             13 | 14 => self.with_any(Self::say_and_echo),
             15 => self.with_any(Self::unicast),
             16 => self.with_any(Self::ping),
@@ -171,7 +172,7 @@ impl World {
         let is_stuck = self.random.once_in(7);
         self.peers.insert(id, Peer { is_stuck, ..Peer::default() });
         if self.random.once_in(8) {
-            self.out.handle_blocked(id, 0);
+            self.out.set_blocked(id, true);
             self.peer(id).is_blocked = true;
         }
         Some(id)
@@ -342,6 +343,18 @@ impl World {
         }
     }
 
+    /// Says records that no reader of the channel has said; maybe nobody reads it.
+    fn say_from_elsewhere(&mut self) {
+        let at = self.random.below(3);
+        for _ in 0..self.random.below(24) {
+            self.forget_closed(at);
+            if self.rooms[at].key.is_some_and(|key| !self.out.is_gated(key)) {
+                let frame = self.any_frame(b't');
+                self.text(at, &frame);
+            }
+        }
+    }
+
     /// Says to a room that somebody has come or left, or owes it.
     fn announce(&mut self, at: usize) {
         let key = self.key(at);
@@ -466,7 +479,7 @@ impl World {
     }
 
     fn unblock(&mut self, id: PeerId) {
-        self.out.handle_writable(id);
+        self.out.set_blocked(id, false);
         let peer = self.peer(id);
         (peer.is_blocked, peer.must_be_dismissed) = (false, false);
     }
@@ -485,8 +498,8 @@ impl World {
                 5 => self.out.begin(id, frame),
                 6 => self.out.defer(id),
                 7 => self.out.close(id),
-                8 => self.out.handle_blocked(id, 0),
-                9 => self.out.handle_writable(id),
+                8 => self.out.set_blocked(id, true),
+                9 => self.out.set_blocked(id, false),
                 _ => self.out.handle_sent(id, 0),
             }
             assert_eq!(self.out.transmit(id, &mut [IoSlice::new(&[])]), 0);
@@ -611,7 +624,7 @@ impl World {
             || (is_short && self.random.once_in(2))
             || (!is_generous && self.random.once_in(9))
         {
-            self.out.handle_blocked(id, 0);
+            self.out.set_blocked(id, true);
             self.peer(id).is_blocked = true;
         }
     }
@@ -716,6 +729,14 @@ impl World {
             assert!(
                 !peer.must_be_dismissed || peer.has_left || !peer.is_blocked,
                 "{id} was beyond its queue when a pass ended"
+            );
+            let Counted { frames, bytes } = peer.said_since;
+            assert!(
+                !peer.is_stuck
+                    || peer.next_replayed().is_none()
+                    || timeout.is_some()
+                    || (frames <= self.queue.frames && bytes <= self.queue.bytes),
+                "{id} has left, and records are kept for it"
             );
         }
         for peer in self.peers.values_mut() {

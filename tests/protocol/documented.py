@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jsonschema import Draft202012Validator
 
-DOCS = Path(os.environ["HALLWAY_DOCS"])
+DOCS = Path(os.environ["TEST_DOCS"])
 TEXT = (DOCS / "protocol.md").read_text(encoding="utf-8")
 VERSIONS = ("v1", "v2")
 SIDES = ("server", "client")

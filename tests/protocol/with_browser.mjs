@@ -13,7 +13,7 @@ import { createServer, request } from 'node:http';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
-const { HALLWAY_LOG, HALLWAY_WORK, BROWSER_MODULES, PAGE_PORT } = process.env;
+const { SERVER_LOG, TEST_WORK, BROWSER_MODULES, PAGE_PORT } = process.env;
 const ORIGIN = `http://evil.example:${PAGE_PORT}`;
 const PATIENCE_MS = 15_000;
 
@@ -24,7 +24,7 @@ const checks = {
     async run(join, own, url) {
       assert.deepStrictEqual(await join(ORIGIN), { ended: 1006 });
       assert.strictEqual(await statusFor(url), 403); // which browsers do not show
-      const line = readFileSync(HALLWAY_LOG, 'utf8').split('\n').find((each) => each.includes('refused'));
+      const line = readFileSync(SERVER_LOG, 'utf8').split('\n').find((each) => each.includes('refused'));
       assert.match(line ?? '', /^\S+ warn /);
       assert.ok(line.includes(`--origin ${ORIGIN}"`), line);
     },
@@ -70,8 +70,8 @@ function statusFor(url) {
 
 /** The documented client, and an empty page, on every path but /client.mjs. */
 function servePage() {
-  const documented = path.join(HALLWAY_WORK, 'documented');
-  const reader = path.join(HALLWAY_WORK, 'venv/bin/python');
+  const documented = path.join(TEST_WORK, 'documented');
+  const reader = path.join(TEST_WORK, 'venv/bin/python');
   const here = path.dirname(new URL(import.meta.url).pathname);
   execFileSync(reader, [path.join(here, 'documented.py'), documented]);
   const client = readFileSync(path.join(documented, 'client.mjs'));

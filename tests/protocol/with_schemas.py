@@ -326,7 +326,7 @@ def closes(url):
     codes.add(slow_reader_code(url))
     stays = Member(url, "v2", username="stays")
     stays.until("userJoined", username="stays")
-    os.kill(int(os.environ["HALLWAY_PID"]), signal.SIGTERM)
+    os.kill(int(os.environ["SERVER_PID"]), signal.SIGTERM)
     codes.add(stays.close_code())
     equal(codes, {int(code) for code in documented.first_column("The end of a connection")})
 
@@ -414,7 +414,7 @@ class Program:
 
 @check("the clients of the text talk, lose their connections, and miss nothing")
 def clients(url):
-    folder = documented.clients(Path(os.environ["HALLWAY_WORK"]) / "documented")
+    folder = documented.clients(Path(os.environ["TEST_WORK"]) / "documented")
     cutter = Cutter(url)
     arguments = [cutter.server, "lobby"]
     alice = Program("chat.mjs", ["node", str(folder / "chat.mjs"), *arguments, "alice"])
@@ -457,7 +457,7 @@ def clients(url):
 
 @check("the clients of the text come back ten seconds after Close 1008")
 def clients_too_fast(_url):
-    folder = documented.clients(Path(os.environ["HALLWAY_WORK"]) / "documented")
+    folder = documented.clients(Path(os.environ["TEST_WORK"]) / "documented")
     opened = queue.Queue()
 
     def answer(socket):

@@ -60,6 +60,8 @@ pub(crate) struct Connection {
     pub(crate) was_blocked: bool,
     /// Since when its input has not been taken, by the model's count of writes and wakings.
     pub(crate) wait: Option<Wait>,
+    /// It was sent away, and its deadline to read that passed while the process was stopped.
+    pub(crate) is_overdue: bool,
     /// It has a Ping to answer.
     pub(crate) is_pinged: bool,
     /// The next write to it fails.
@@ -120,6 +122,7 @@ impl Connection {
             written: Written::default(),
             was_blocked: false,
             wait: None,
+            is_overdue: false,
             is_pinged: false,
             is_broken: false,
             is_eof: false,

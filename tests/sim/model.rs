@@ -61,6 +61,7 @@ impl World {
             }
         }
         Self::rooms().for_each(|room| self.check_members(room));
+        Self::rooms().for_each(|room| self.check_records(room));
         self.check_frames();
         self.check_idle();
     }
@@ -132,7 +133,8 @@ impl World {
     /// Nobody who behaves is dropped without being told why.
     pub(crate) fn check_reason(&self, who: usize) {
         let client = &self.clients[who];
-        let is_told = !client.is_member() || !client.reads_all() || client.connection.is_broken;
+        let Connection { is_broken, is_overdue, .. } = client.connection;
+        let is_told = !client.is_member() || !client.reads_all() || is_broken || is_overdue;
         assert!(is_told || client.temper == Temper::Malicious, "{} lost its place", client.name);
     }
 
@@ -367,6 +369,15 @@ impl World {
         }
         let members = self.driver.server.members(&format!("r{room}"));
         assert!((least..=most).contains(&members), "{members} of {least} to {most} are there");
+    }
+
+    /// Nobody's replay keeps many more records than the history has: a queue until it leaves, and
+    /// another after that, and what is said until the next pass is over.
+    fn check_records(&self, room: usize) {
+        let records = self.driver.server.application().rooms.records(&format!("r{room}"));
+        let beyond = 3 * self.limits.queue_frames_max + 2 * EVENT_FRAMES_MAX;
+        let most = (self.limits.history_frames_max + beyond) as usize;
+        assert!(records <= most, "{records} records are kept, {most} may be");
     }
 }
 

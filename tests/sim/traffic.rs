@@ -1,11 +1,12 @@
 //! What arrives in which pieces, what clients read, and the iterations of the loop between.
 
 use hallway::conn::{Connections, Output};
+use hallway::limits::CLOSE_MS_MAX;
 use hallway::peer::PeerId;
 use testkit::Driver;
 
 use super::client::{Client, Temper};
-use super::connection::Wait;
+use super::connection::{Connection, Wait};
 use super::ledger::Snapshot;
 use super::random::Random;
 use super::world::{ROOMS, World};
@@ -134,6 +135,10 @@ impl World {
     /// The process is stopped for so long, and goes on: all deadlines are over at once, and what
     /// has come in meanwhile has not been read.
     pub(crate) fn stop(&mut self, ms: u64) {
+        for who in 0..self.clients.len() {
+            let is_out = ms >= CLOSE_MS_MAX && self.is_sent_away(who);
+            self.clients[who].connection.is_overdue |= is_out;
+        }
         self.driver.now.mono_ms += ms;
         // Nobody can be held to a deadline that the server did not keep.
         for connection in self.clients.iter_mut().map(|client| &mut client.connection) {
@@ -143,6 +148,13 @@ impl World {
         self.iterate();
         self.check_deadlines();
         (0..self.clients.len()).for_each(|who| self.answer_ping(who));
+    }
+
+    /// Whether the server has sent a client away that may not know it yet.
+    fn is_sent_away(&self, who: usize) -> bool {
+        let Connection { peer, order, .. } = &self.clients[who].connection;
+        let rooms = &self.driver.server.application().rooms;
+        order.is_some() && peer.is_some_and(|peer| rooms.member(peer).is_none())
     }
 
     /// The rest of an iteration of the reactor, and as many more as it takes until all who read

@@ -55,9 +55,20 @@ class Process:
     def __init__(self, pid):
         self.folder = f"/proc/{pid}"
 
-    def memory_kib(self):
+    def status_kib(self, key):
         with open(f"{self.folder}/status") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+            return next(int(line.split()[1]) for line in status if line.startswith(f"{key}:"))
+
+    def memory_kib(self):
+        return self.status_kib("VmRSS")
+
+    def peak_kib(self):
+        """The most since the start, or since it was last forgotten."""
+        return self.status_kib("VmHWM")
+
+    def forget_peak(self):
+        with open(f"{self.folder}/clear_refs", "w") as refs:
+            refs.write("5")
 
     def descriptors(self):
         return len(os.listdir(f"{self.folder}/fd"))

@@ -28,10 +28,12 @@ def handshake(name, room):
 
 
 @contextlib.asynccontextmanager
-async def connected(address, receive_buffer=None):
+async def connected(address, receive_buffer=None, source=None):
     """A connection to the server; at the end it is reset if need be, and gone."""
     sock = socket.socket()
     sock.setblocking(False)
+    if source:
+        sock.bind((source, 0))
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     try:
@@ -50,9 +52,9 @@ async def connected(address, receive_buffer=None):
 
 
 @contextlib.asynccontextmanager
-async def member(address, name, room, receive_buffer=None):
+async def member(address, name, room, receive_buffer=None, source=None):
     """A member of a room, by hand."""
-    async with connected(address, receive_buffer) as (reader, writer):
+    async with connected(address, receive_buffer, source) as (reader, writer):
         writer.write(handshake(name, room))
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
         if not head.startswith(b"HTTP/1.1 101 "):
@@ -60,21 +62,25 @@ async def member(address, name, room, receive_buffer=None):
         yield reader, writer
 
 
+async def frames(reader):
+    """The first byte and the payload of each frame, until the connection ends."""
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        while True:
+            first, length = await reader.readexactly(2)
+            if length == 126:
+                (length,) = struct.unpack("!H", await reader.readexactly(2))
+            elif length == 127:
+                (length,) = struct.unpack("!Q", await reader.readexactly(8))
+            yield first, await reader.readexactly(length)
+
+
 async def closing_code(reader):
     """Reads frames up to a Close; its code, None where the connection ends without."""
     async with asyncio.timeout(PATIENCE):
-        try:
-            while True:
-                first, length = await reader.readexactly(2)
-                if length == 126:
-                    (length,) = struct.unpack("!H", await reader.readexactly(2))
-                elif length == 127:
-                    (length,) = struct.unpack("!Q", await reader.readexactly(8))
-                payload = await reader.readexactly(length)
-                if first == 0x88:
-                    return struct.unpack("!H", payload[:2])[0] if payload else 1005
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return None
+        async for first, payload in frames(reader):
+            if first == 0x88:
+                return struct.unpack("!H", payload[:2])[0] if payload else 1005
+    return None
 
 
 async def ask(address, request):

@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 
+import besiegers
 import meter
 import tempers
 
@@ -122,7 +123,7 @@ async def put_load(server, control, seconds):
     load = tempers.Load(server.address, control)
     tasks = [
         asyncio.create_task(temper(load, name := f"{temper.__name__}{number}"), name=name)
-        for temper, count in tempers.CROWD
+        for temper, count in tempers.CROWD + besiegers.CROWD
         for number in range(count)
     ]
     load.start = time.monotonic()

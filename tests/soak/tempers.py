@@ -54,7 +54,7 @@ class Load:
         # (when, seconds until the own echo, seconds until the control's echo)
         self.latencies = []
         self.counts = dict.fromkeys(
-            "heard resumed too_slow over_rate faults refused scraped vanished".split(), 0
+            "heard resumed too_slow over_rate faults refused scraped vanished besieged".split(), 0
         )
         self.run = f"{random.getrandbits(32):08x}"  # no text of one run is one of another
 

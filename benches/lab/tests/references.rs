@@ -1,6 +1,7 @@
-//! Each reference speaks the dialect that the instrument speaks to it. Once they are installed:
+//! Each reference speaks the dialect that the instrument speaks to it. Those that are not installed are
+//! skipped:
 //!
-//!     references/install && cargo test --test references -- --ignored
+//!     references/install && cargo test --test references
 
 mod server;
 
@@ -18,15 +19,32 @@ const PINGS: usize = 500;
 /// Messages that a newcomer gets.
 const HISTORY: usize = 100;
 
+const RUN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/references/run");
+
+/// If it is not, the test is skipped.
+fn is_installed(name: &str) -> bool {
+    let version = Command::new(RUN).args([name, "--version"]).output().expect("a script");
+    if !version.status.success() {
+        let skips = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/skips");
+        let why = String::from_utf8_lossy(&version.stderr);
+        let counted =
+            Command::new(skips).args(["add", &format!("references::{name}"), &why]).status();
+        assert!(counted.expect("a script").success());
+    }
+    version.status.success()
+}
+
 fn start(name: &str) -> Server {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let address = free.expect("a free port").to_string();
-    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/references/run");
-    Server::start(Command::new(program).args([name, &address]))
+    Server::start(Command::new(RUN).args([name, &address]))
 }
 
 /// `has_names` is false where the payload comes back as it is.
 fn converses(name: &str, has_names: bool) {
+    if !is_installed(name) {
+        return;
+    }
     let server = start(name);
     let [mut alice, mut bob] = ["alice", "bob"].map(|name| server.join(name, "red"));
     let mut carol = server.join("carol", "blue");
@@ -70,25 +88,21 @@ fn converses(name: &str, has_names: bool) {
 }
 
 #[test]
-#[ignore = "references/install nchan"]
 fn nchan() {
     converses("nchan", false);
 }
 
 #[test]
-#[ignore = "references/install ws"]
 fn ws() {
     converses("ws", true);
 }
 
 #[test]
-#[ignore = "references/install ws"]
 fn ws_plain() {
     converses("ws-plain", true);
 }
 
 #[test]
-#[ignore = "references/install bun"]
 fn bun() {
     converses("bun", true);
 }

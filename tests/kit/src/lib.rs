@@ -1,15 +1,18 @@
 //! What the tests, the simulator, the fuzz targets and the benches share: the server without
 //! sockets ([`Driver`]), what clients send and read ([`client`]), another
-//! application than the chat ([`echo`]), and how much memory is held ([`heap`]).
+//! application than the chat ([`echo`]), how much memory is held ([`heap`]), and what a test says that
+//! cannot run here ([`skip`]).
 
 pub mod client;
 mod driver;
 pub mod echo;
 pub mod heap;
 mod shortcuts;
+mod skip;
 
 pub use driver::{Driver, Socket};
 pub use shortcuts::Checked;
+pub use skip::skip;
 
 use hallway::clock::Now;
 

@@ -1,0 +1,67 @@
+"""Connections that are no members, and take places.
+
+The server has PLACES of them, some of which the healthy clients need.
+Cost: a TCP handshake each, with or without a request.
+"""
+
+import raw
+from attacker import attack, paced
+
+PLACES = ["--max-peers", "120"]
+
+
+def keep(siege, per_second, request=None, most=2000):
+    """Opens so many a second, and keeps them open."""
+    held = []
+
+    def one():
+        peer = siege.connect()
+        if not peer:
+            return
+        held.append(peer)
+        if request:
+            try:
+                peer.send(request)
+            except OSError:
+                pass
+        if len(held) > most:
+            held.pop(0).close()
+
+    paced(siege, per_second, one)
+    for peer in held:
+        peer.close()
+
+
+@attack("connections that are over and stay open, 100 a second", options=PLACES)
+def over_and_open(siege):
+    keep(siege, 100, b"GET /nothing HTTP/1.1\r\nHost: box\r\n\r\n")
+
+
+@attack("connections that send nothing, 300 a second", options=PLACES)
+def mute_connections(siege):
+    keep(siege, 300)
+
+
+@attack("requests that never end, a byte at a time", options=PLACES)
+def dripped_requests(siege):
+    held = [peer for _ in range(200) if (peer := siege.connect())]
+    while siege.is_on():
+        for at, peer in enumerate(held):
+            try:
+                peer.send(b"G" if not peer.sent else b"E")
+            except OSError:
+                peer.close()
+                held[at] = siege.connect() or peer
+        siege.wait(0.1)
+
+
+@attack("members that say goodbye and stay, 100 a second", options=PLACES)
+def goodbyes(siege):
+    held = []
+
+    def one():
+        if peer := siege.member("exit"):
+            held.append(peer)
+            peer.send(raw.masked(0x88, b"\x03\xe8"))
+
+    paced(siege, 100, one)

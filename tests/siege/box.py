@@ -1,0 +1,77 @@
+"""One server under siege: a process on a core of its own, what it uses, and its log."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import re
+import subprocess
+import threading
+
+import meter
+import net
+
+LISTEN_SECONDS = 20  # until it listens, under emulation too
+STOP_SECONDS = 8  # from SIGTERM to the end, which promises five
+PIPE_BYTES = 4096  # the smallest pipe: a log that nobody reads is soon full
+
+
+class Box:
+    def __init__(self, command, options, reads_log=True):
+        listen = ["--listen", f"{net.address(net.SERVER)}:0"]
+        self.child = subprocess.Popen([*command, *listen, *options], stderr=subprocess.PIPE)
+        fcntl.fcntl(self.child.stderr, fcntl.F_SETPIPE_SZ, PIPE_BYTES if not reads_log else 1 << 16)
+        own, _ = net.cores()
+        os.sched_setaffinity(self.child.pid, own)
+        net.prefer(self.child.pid)
+        self.process = meter.Process(self.child.pid)
+        self.lines = []
+        self.addresses = []
+        timer = threading.Timer(LISTEN_SECONDS, self.child.kill)
+        timer.start()
+        while len(self.addresses) < 1 + options.count("--listen"):
+            line = self.child.stderr.readline().decode(errors="replace")
+            if not line:
+                raise SystemExit(f"{command} did not listen: {''.join(self.lines)}")
+            self.lines.append(line)
+            if found := re.search(r"listening addr=(\S+):(\d+)", line):
+                self.addresses.append((found[1].strip("[]"), int(found[2])))
+        timer.cancel()
+        self.address = self.addresses[0]
+        if reads_log:
+            threading.Thread(target=self.read_log, daemon=True).start()
+
+    def read_log(self):
+        for line in self.child.stderr:
+            self.lines.append(line.decode(errors="replace"))
+
+    def is_alive(self):
+        return self.child.poll() is None
+
+    def usage(self):
+        """CPU seconds and resident KiB until now; None where it has ended."""
+        try:
+            return self.process.cpu_seconds(), self.process.memory_kib()
+        except (OSError, StopIteration):
+            return None
+
+    def peak_kib(self):
+        with contextlib.suppress(OSError, StopIteration):
+            return self.process.peak_kib()
+        return 0
+
+    def connections(self):
+        """How many it says are open, without the one who asks; None where it does not say."""
+        with contextlib.suppress(OSError, ConnectionError, TimeoutError, asyncio.TimeoutError):
+            metrics = asyncio.run(asyncio.wait_for(meter.scrape(self.address), 5))
+            return int(metrics.of("connections")) - 1
+        return None
+
+    def stop(self):
+        """SIGTERM; its status, None where it had to be killed."""
+        self.child.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.child.wait(STOP_SECONDS)
+        self.child.kill()
+        self.child.wait()
+        return None
