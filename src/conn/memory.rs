@@ -11,14 +11,14 @@ use super::addresses::Key;
 use super::peer::{Peer, Phase};
 use super::{Application, Connections, Ending, Peers};
 use crate::clock::Now;
-use crate::limits::READ_BUFFER_BYTES;
+use crate::limits::REQUEST_BYTES_MAX;
 use crate::peer::PeerId;
 
 /// Bytes of memory of an idle connection: what an idle member takes by measurement, rounded up.
 const CONNECTION_BYTES: usize = 320;
 
-/// Who holds less than this is not dropped for it: a message that was read and must wait.
-const HOLDING_BYTES_MIN: usize = READ_BUFFER_BYTES;
+/// Who holds no more than this is not dropped for it: a request head, or the rest of a frame.
+const HOLDING_BYTES_MIN: usize = REQUEST_BYTES_MAX;
 
 impl Peers {
     /// Bytes of memory that are held, by what they are for.
@@ -86,8 +86,8 @@ impl<A: Application> Connections<A> {
                 self.held_bytes()
             );
             self.peers.counters.memory_short += 1;
-            self.shed(most - most / 8, now);
-            self.peers.shed_above = self.held_bytes() + most / 16;
+            let is_all = self.shed(most - most / 8, now);
+            self.peers.shed_above = if is_all { self.held_bytes() + most / 16 } else { 0 };
         }
         self.peers.is_short_of_memory = self.held_bytes() > most;
         if !self.peers.is_short_of_memory {
@@ -95,24 +95,29 @@ impl<A: Application> Connections<A> {
         }
     }
 
-    /// Gives back memory until so much is enough: what costs least to others goes first.
-    fn shed(&mut self, enough: usize, now: Now) {
+    /// Gives back memory until so much is enough: what costs least to others goes first. Whether
+    /// that was all that can go; otherwise a pass must end first.
+    fn shed(&mut self, enough: usize, now: Now) -> bool {
         self.peers.outbound.shed_blocks();
         for id in self.peers.holders() {
             if self.held_bytes() <= enough {
-                return;
+                return true;
             }
             self.evict(id, now);
         }
-        self.shed_logs(enough, now);
+        if !self.shed_logs(enough, now) {
+            return false;
+        }
         let over = self.held_bytes().saturating_sub(enough);
         if over > 0 {
             self.application.shed(&self.peers.outbound, over);
         }
+        true
     }
 
-    /// Dismisses those who keep logs from being trimmed, the longest log first.
-    fn shed_logs(&mut self, enough: usize, now: Now) {
+    /// Dismisses those who keep logs from being trimmed, the longest log first. Whether that was
+    /// all; otherwise a log is trimmed when its pass ends.
+    fn shed_logs(&mut self, enough: usize, now: Now) -> bool {
         while self.held_bytes() > enough
             && let Some((channel, readers)) = self.peers.outbound.holders_of_longest_log()
             && !readers.is_empty()
@@ -120,8 +125,11 @@ impl<A: Application> Connections<A> {
             for id in readers {
                 self.dismiss_slow(id, now);
             }
-            self.peers.outbound.shed_log(channel);
+            if !self.peers.outbound.shed_log(channel) {
+                return false;
+            }
         }
+        true
     }
 
     /// Drops a connection for others. A WebSocket cannot be told why.

@@ -2,7 +2,7 @@
 
 use std::ops::{AddAssign, SubAssign};
 
-use super::channel::Channel;
+use super::channel::{Channel, State};
 use super::reader::Reader;
 use super::{ChannelKey, Outbound};
 use crate::peer::PeerId;
@@ -87,21 +87,18 @@ impl Outbound {
         Some((key, channel.behind.iter().copied().filter(holds).collect()))
     }
 
-    /// Gives back the memory of what nobody needs of a log.
-    pub fn shed_log(&mut self, key: ChannelKey) {
-        let Some(channel) = self.channels.get(key) else { return };
-        let end = channel.pass.map_or(channel.log.end(), |pass| pass.end);
-        let least = self.least_needed(channel, end);
-        self.change_channel(key, |channel| {
-            channel.log.trim(least.max(channel.log.start()));
-            channel.log.release();
-        });
-    }
-
-    /// The first position of a log that somebody who is behind still needs, before `end`.
-    pub(super) fn least_needed(&self, channel: &Channel, end: u64) -> u64 {
+    /// Gives back the memory of what nobody needs of a log. Whether that is done: where a pass is
+    /// under way or due, its end does it, for others than those behind need the log until then.
+    pub fn shed_log(&mut self, key: ChannelKey) -> bool {
+        let idle = self.channels.get(key).filter(|channel| channel.state == State::Idle);
+        let Some(channel) = idle else { return false };
         let readers = channel.behind.iter().filter_map(|&id| self.readers.get(id));
         let needy = readers.filter(|reader| reader.cursor < reader.target(channel));
-        needy.map(|reader| reader.cursor).fold(end, u64::min)
+        let least = needy.map(|reader| reader.cursor).fold(channel.log.end(), u64::min);
+        self.change_channel(key, |channel| {
+            channel.log.trim(least);
+            channel.log.release();
+        });
+        true
     }
 }
