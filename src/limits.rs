@@ -127,6 +127,16 @@ pub const REFUSALS_MAX: u32 = 8;
 /// Bytes of an error's text to its sender; what it quotes of a peer's bytes is cut here.
 pub const ERROR_BYTES_MAX: usize = 200;
 
+/// Memory of an idle connection, in bytes: what an idle member takes by measurement, rounded up.
+pub const CONNECTION_BYTES: u32 = 320;
+
+/// The part of the memory of the machine, or of what the process may have of it, that is the
+/// default of `--memory`.
+pub const MEMORY_PART: u64 = 4;
+
+/// The most that it is by default, in bytes.
+pub const MEMORY_DEFAULT_MAX: u64 = 256 * 1024 * 1024;
+
 /// What an operator may set. The defaults are those of the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -11,7 +11,9 @@ use std::process::ExitCode;
 use hallway::chat::{Chat, Server, Setup};
 use hallway::conn::Ending;
 use hallway::options::{self, Action, Options};
-use hallway::process::{User, drop_privileges, logger, raise_descriptor_limit, resident_bytes};
+use hallway::process::{
+    User, drop_privileges, logger, memory_limit, raise_descriptor_limit, resident_bytes,
+};
 use hallway::reactor::{Ended, Listeners, Reactor};
 
 /// The exit status of a wrong command line, as in sysexits and most shells.
@@ -36,7 +38,8 @@ fn main() -> ExitCode {
 
 /// Says what serving would be like, or what would keep it from starting whoever starts it.
 fn check(options: &Options) -> io::Result<String> {
-    let report = options::report(options, raise_descriptor_limit()).map_err(io::Error::other)?;
+    let report = options::report(options, raise_descriptor_limit(), memory_limit());
+    let report = report.map_err(io::Error::other)?;
     options.user.as_ref().map(User::look_up).transpose()?;
     Ok(report)
 }
@@ -66,7 +69,8 @@ fn serve(options: &Options) -> ExitCode {
 /// Everything that can fail before the first connection.
 fn open(options: &Options) -> io::Result<Reactor<Chat>> {
     let descriptors = raise_descriptor_limit();
-    let (limits, beyond) = options.limits_within(descriptors).map_err(io::Error::other)?;
+    let within = options.limits_within(descriptors, memory_limit());
+    let (limits, beyond) = within.map_err(io::Error::other)?;
     let peers_max = limits.peers_max;
     if let Some(asked) = beyond {
         log::warn!(

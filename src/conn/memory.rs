@@ -11,11 +11,8 @@ use super::addresses::Key;
 use super::peer::{Peer, Phase};
 use super::{Application, Connections, Ending, Peers};
 use crate::clock::Now;
-use crate::limits::REQUEST_BYTES_MAX;
+use crate::limits::{CONNECTION_BYTES, REQUEST_BYTES_MAX};
 use crate::peer::PeerId;
-
-/// Bytes of memory of an idle connection: what an idle member takes by measurement, rounded up.
-const CONNECTION_BYTES: usize = 320;
 
 /// Who holds no more than this is not dropped for it: a request head, or the rest of a frame.
 const HOLDING_BYTES_MIN: usize = REQUEST_BYTES_MAX;
@@ -25,7 +22,7 @@ impl Peers {
     pub(crate) fn held(&self) -> [(&'static str, usize); 5] {
         let outbound = self.outbound.held();
         [
-            ("connections", self.all.len() * CONNECTION_BYTES),
+            ("connections", self.all.len() * CONNECTION_BYTES as usize),
             ("input", self.input_bytes),
             ("answers", outbound.own),
             ("logs", outbound.logs),

@@ -11,7 +11,10 @@ use lexopt::{Arg, Parser, ValueExt};
 use log::LevelFilter;
 
 use crate::chat::{Hosts, Origins};
-use crate::limits::{self, DESCRIPTORS_RESERVED, Limits, REFUSALS_MAX};
+use crate::limits::{
+    self, CONNECTION_BYTES, DESCRIPTORS_RESERVED, Limits, MEMORY_DEFAULT_MAX, MEMORY_PART,
+    REFUSALS_MAX,
+};
 use crate::process::User;
 use crate::reactor::Address;
 
@@ -44,10 +47,12 @@ pub enum Action {
 pub struct Options {
     /// Addresses to listen on.
     pub listen: Vec<Address>,
-    /// What a peer can make the server do. `peers_max` counts only where `max_peers` is set.
+    /// What a peer can make the server do. Of `peers_max` and `memory_bytes_max` see below.
     pub limits: Limits,
-    /// Peers at once, where they are not as many as descriptors allow.
+    /// Peers at once, where they are not as many as descriptors and memory allow.
     pub max_peers: Option<u32>,
+    /// Memory that is held for peers and rooms, where it is not a part of the machine's.
+    pub memory: Option<u32>,
     /// Which web pages may connect.
     pub origins: Origins,
     /// By which names the server may be called.
@@ -60,11 +65,26 @@ pub struct Options {
 
 impl Options {
     /// The limits on a machine that lets the process have so many descriptors, `None` for any
-    /// number; and how many peers were asked for, if they are more than that allows.
+    /// number, and so many bytes of memory; and how many peers were asked for, if they are more
+    /// than descriptors allow.
     ///
     /// # Errors
-    /// Too few to serve a single peer, in one line: what, why, what to do.
-    pub fn limits_within(&self, descriptors: Option<u64>) -> Result<(Limits, Option<u32>), String> {
+    /// Too few to serve a single peer, or too little memory, in one line: what, why, what to do.
+    pub fn limits_within(
+        &self,
+        descriptors: Option<u64>,
+        memory: u64,
+    ) -> Result<(Limits, Option<u32>), String> {
+        let default = (memory / MEMORY_PART).clamp(*limits::MEMORY.start(), MEMORY_DEFAULT_MAX);
+        let memory_bytes_max = self.memory.unwrap_or(u32::try_from(default).unwrap_or(u32::MAX));
+        // The other half is for what they say.
+        let affordable = memory_bytes_max / 2 / CONNECTION_BYTES;
+        if let Some(asked) = self.max_peers.filter(|&asked| asked > affordable) {
+            return Err(format!(
+                "--max-peers {asked} would take more than half of --memory {memory_bytes_max}; \
+                 lower --max-peers to {affordable}, or raise --memory"
+            ));
+        }
         let reserved = DESCRIPTORS_RESERVED + u64::from(REFUSALS_MAX) + self.listen.len() as u64;
         let all = descriptors.unwrap_or(u64::MAX);
         let possible = all.saturating_sub(reserved).min(*limits::PEERS.end());
@@ -76,9 +96,9 @@ impl Options {
                 reserved + 1
             ));
         }
-        let peers_max = self.max_peers.map_or(possible, |asked| asked.min(possible));
+        let peers_max = self.max_peers.unwrap_or(affordable).min(possible);
         let beyond = self.max_peers.filter(|&asked| asked > possible);
-        Ok((Limits { peers_max, ..self.limits.clone() }, beyond))
+        Ok((Limits { peers_max, memory_bytes_max, ..self.limits.clone() }, beyond))
     }
 }
 
@@ -130,6 +150,7 @@ pub fn parse(
         listen: Vec::new(),
         limits: Limits::default(),
         max_peers: None,
+        memory: None,
         origins: Origins::default(),
         hosts: Hosts::default(),
         user: None,
@@ -330,12 +351,12 @@ mod tests {
     #[test]
     fn peers_are_what_descriptors_allow() {
         let within = |options: &Options, descriptors| {
-            let (limits, beyond) = options.limits_within(descriptors)?;
+            let (limits, beyond) = options.limits_within(descriptors, u64::MAX)?;
             Ok::<_, String>((limits.peers_max, beyond))
         };
         let options = parse_with("", &[]).unwrap();
         assert_eq!(within(&options, Some(1024)), Ok((1024 - 16 - 8 - 1, None)));
-        assert_eq!(within(&options, None), Ok((1_000_000, None)));
+        assert_eq!(within(&options, None), Ok((419_430, None)), "what memory allows");
         let options = parse_with("--max-peers 5000", &[]).unwrap();
         assert_eq!(within(&options, Some(1024)), Ok((999, Some(5000))));
         assert_eq!(within(&options, Some(20_000)), Ok((5000, None)));
@@ -349,10 +370,24 @@ mod tests {
         assert!(within(&options, Some(3)).is_err());
     }
 
+    #[test]
+    fn memory_is_a_part_of_the_machines() {
+        let within = |args: &str, memory| {
+            let options = parse_with(args, &[]).unwrap();
+            options.limits_within(Some(1024), memory).map(|(limits, _)| limits.memory_bytes_max)
+        };
+        let mib = |number: u32| Ok(number * 1024 * 1024);
+        assert_eq!(within("", 64 << 20), mib(16));
+        assert_eq!((within("", u64::MAX), within("", 0)), (mib(256), mib(1)));
+        assert_eq!(within("--memory 32M", 64 << 20), mib(32));
+        let refused = within("--memory 1M --max-peers 5000", 64 << 20).unwrap_err();
+        assert!(refused.contains("--max-peers 5000") && refused.contains("to 1638"), "{refused}");
+    }
+
     fn checked(args: &str, descriptors: u64) -> String {
         let args = args.split_whitespace().map(OsString::from);
         match parse(args, &[]).unwrap() {
-            Action::Check(options) => report(&options, Some(descriptors)).unwrap(),
+            Action::Check(options) => report(&options, Some(descriptors), 1 << 26).unwrap(),
             action => panic!("{action:?}"),
         }
     }
@@ -364,7 +399,8 @@ mod tests {
         for words in [
             "listen on        127.0.0.1:1\n",
             "host names       a, b\n",
-            "clients          at most 4071, from ulimit -n\n",
+            "clients          at most 4071, from ulimit -n and --memory\n",
+            "memory           16 MB for clients and rooms; socket buffers in the kernel: up to 1017 MB\n",
             "history          7 messages in each of 1000 rooms",
             "messages         of up to 16384 bytes, text up to 4096; as many as the client likes\n",
             "features         ",

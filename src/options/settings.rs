@@ -5,8 +5,8 @@ use log::LevelFilter;
 use super::Options;
 use super::values::{add_origin, number, parts, size, time};
 use crate::limits::{
-    ANNOUNCE_UP_TO, BURST, HISTORY_FRAMES, JOINS, MESSAGE_BYTES, PEERS, PEERS_PER_IP, PING_MS,
-    QUEUE_BYTES, QUEUE_FRAMES, RATE, ROOMS, TEXT_BYTES,
+    ANNOUNCE_UP_TO, BURST, HISTORY_FRAMES, JOINS, MEMORY, MESSAGE_BYTES, PEERS, PEERS_PER_IP,
+    PING_MS, QUEUE_BYTES, QUEUE_FRAMES, RATE, ROOMS, TEXT_BYTES,
 };
 
 /// One option: how it is called, what it takes, and what it does.
@@ -105,6 +105,13 @@ pub const SETTINGS: &[Setting] = &[
         value: "N",
         help: "join/leave notices in rooms of up to N members [200]",
         set: |to, value| number(value, ANNOUNCE_UP_TO, &mut to.limits.announce_up_to),
+    },
+    Setting {
+        group: "Limits",
+        name: "memory",
+        value: "SIZE",
+        help: "memory held for clients and rooms [a quarter of the machine's, at most 256M]",
+        set: |to, value| size(value, MEMORY, to.memory.insert(0)),
     },
     Setting {
         group: "Limits",

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Options;
 use super::settings::{FLAGS, SETTINGS};
 use crate::chat::Origins;
-use crate::limits::Limits;
+use crate::limits::{Limits, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES};
 
 /// The text of `--help`.
 pub fn help() -> String {
@@ -54,16 +54,22 @@ pub fn version() -> String {
     format!("hallway {}\nfeatures: {FEATURES}\n", env!("CARGO_PKG_VERSION"))
 }
 
+const MIB: u32 = 1024 * 1024;
+
+/// Bytes that Linux may hold for one connection: both buffers, which it doubles for its own
+/// records.
+const SOCKET_BUFFERS_BYTES: u64 = 2 * (RECEIVE_BUFFER_BYTES + SEND_BUFFER_BYTES) as u64;
+
 /// The features that were built in.
 const FEATURES: &str = if cfg!(feature = "confine") { "confine" } else { "none" };
 
 /// The text of `--check`: what these options mean on a machine that lets the process have so
-/// many descriptors, `None` for any number.
+/// many descriptors, `None` for any number, and so many bytes of memory.
 ///
 /// # Errors
-/// Too few descriptors, in one line: what, why, what to do.
-pub fn report(options: &Options, descriptors: Option<u64>) -> Result<String, String> {
-    let (limits, beyond) = options.limits_within(descriptors)?;
+/// Those of [`Options::limits_within`].
+pub fn report(options: &Options, descriptors: Option<u64>, memory: u64) -> Result<String, String> {
+    let (limits, beyond) = options.limits_within(descriptors, memory)?;
     let Limits { history_frames_max: history, rooms_max: rooms, peers_max: peers, .. } = limits;
     let Limits { queue_frames_max: frames, queue_bytes_max: bytes, burst, .. } = limits;
     let Limits { message_bytes_max: message, text_bytes_max: text, .. } = limits;
@@ -80,7 +86,7 @@ pub fn report(options: &Options, descriptors: Option<u64>) -> Result<String, Str
     let why = match (beyond, options.max_peers) {
         (Some(asked), _) => format!(", not {asked}: ulimit -n is too low"),
         (None, Some(_)) => String::new(),
-        (None, None) => ", from ulimit -n".to_owned(),
+        (None, None) => ", from ulimit -n and --memory".to_owned(),
     };
     let per_ip = match limits.peers_per_ip_max {
         0 => String::new(),
@@ -90,6 +96,11 @@ pub fn report(options: &Options, descriptors: Option<u64>) -> Result<String, Str
         0 => "as many as the client likes".to_owned(),
         most => format!("at most {most} per minute from the same IP address"),
     };
+    let budget = limits.memory_bytes_max / MIB;
+    let buffers = u64::from(peers) * SOCKET_BUFFERS_BYTES / u64::from(MIB);
+    let memory = format!(
+        "{budget} MB for clients and rooms; socket buffers in the kernel: up to {buffers} MB"
+    );
     let idle = match limits.ping_ms {
         0 => "stay connected".to_owned(),
         _ => format!("disconnected after {} s", limits.silence_ms_max() / 1000),
@@ -104,6 +115,7 @@ pub fn report(options: &Options, descriptors: Option<u64>) -> Result<String, Str
         ("web pages", pages),
         ("clients", format!("at most {peers}{why}{per_ip}")),
         ("joins", joins),
+        ("memory", memory),
         ("history", format!("{history} messages in each of {rooms} rooms, in memory")),
         ("slow clients", format!("disconnected when {frames} frames or {bytes} bytes behind")),
         ("idle clients", idle),

@@ -11,6 +11,6 @@ mod user;
 
 #[cfg(feature = "confine")]
 pub use confine::confine;
-pub use resources::{raise_descriptor_limit, resident_bytes};
+pub use resources::{memory_limit, raise_descriptor_limit, resident_bytes};
 pub(crate) use supervisor::Supervisor;
 pub use user::{Identity, User, drop_privileges};

@@ -1,8 +1,10 @@
 //! What the process may hold, and holds: descriptors and memory.
 
 use std::fs;
+use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::system::sysinfo;
 
 use crate::limits::COUNTED_BYTES_MAX;
 
@@ -22,6 +24,32 @@ pub fn raise_descriptor_limit() -> Option<u64> {
         Ok(()) => maximum,
         Err(_) => current,
     }
+}
+
+/// Memory that the process may have, in bytes: what its machine, its control groups and its limit
+/// of address space leave, whichever is least.
+pub fn memory_limit() -> u64 {
+    let machine = sysinfo();
+    let total = u64::from(machine.mem_unit) * machine.totalram as u64;
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let grouped = groups.lines().filter_map(group_limit);
+    grouped.chain(getrlimit(Resource::As).current).fold(total, u64::min)
+}
+
+/// The least limit of a control group and of those above it, by a line of /proc/self/cgroup
+/// (cgroups(7)).
+fn group_limit(line: &str) -> Option<u64> {
+    let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+    let (root, file) = match controllers {
+        "" => ("/sys/fs/cgroup", "memory.max"),
+        "memory" => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+        _ => return None,
+    };
+    let limit = |group: &Path| {
+        let path = Path::new(root).join(group.strip_prefix("/").ok()?).join(file);
+        fs::read_to_string(path).ok()?.trim().parse().ok()
+    };
+    Path::new(path).ancestors().filter_map(limit).min()
 }
 
 /// Resident memory, in bytes; `None` where /proc does not tell. The cost has a bound, whatever is
