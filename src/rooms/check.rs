@@ -7,7 +7,9 @@ use crate::outbound::Outbound;
 impl Rooms {
     /// How many records the room of this name keeps.
     pub fn records(&self, name: &str) -> usize {
-        self.find(name).and_then(|key| self.get(key)).map_or(0, |room| room.history.len())
+        self.find(name)
+            .and_then(|key| self.all.get(key.slot()))
+            .map_or(0, |room| room.history.len())
     }
 
     /// Panics where members, rooms and channels do not agree. Work: everything; for tests.
