@@ -25,7 +25,7 @@ export function createPeople({ list, typingLine, isMe, onCount }) {
     for (const name of names) tally.set(name, (tally.get(name) || 0) + 1);
     const sorted = [...tally].sort((a, b) => a[0].localeCompare(b[0]));
     list.replaceChildren(...sorted.map(([name, times]) => person(name, times, isMe(name))));
-    if (count > names.length) list.append(el('li', { className: 'dim' }, `and ${count - names.length} more`));
+    if (count > names.length) list.append(el('li', { className: 'dim' }, names.length ? `and ${count - names.length} more` : 'Too many to list.'));
   }
 
   function showTyping() {
@@ -48,8 +48,9 @@ export function createPeople({ list, typingLine, isMe, onCount }) {
   }
 
   return {
+    // `null` where the room is large; the count comes later.
     reset(present) {
-      names = [...present];
+      names = [...present || []];
       count = names.length;
       nobodyTypes();
       changed();

@@ -331,3 +331,15 @@ test('an empty room says so', async () => {
   await page.keyboard.press('Enter');
   await page.waitForSelector('#empty', { state: 'hidden' });
 });
+
+test('in a room too large for a list of names, the page counts', async () => {
+  const server = await startServer(['--announce-up-to', '2']);
+  const [bob] = [await connect(server, { name: 'Bob' }), await connect(server, { name: 'Carol' })];
+  bob.say('before');
+  const alice = await person(server, 'Alice');
+  await alice.sees('before');
+  await alice.say('hello');
+  await alice.settled();
+  await until(async () => (await alice.page.textContent('#count')) === '3', 'three are here');
+  await until(async () => (await alice.page.textContent('#people')) === 'Too many to list.', 'and the list says why it is empty');
+});
