@@ -11,8 +11,11 @@ const ECHO_TIMEOUT = 30000;
 // More than a server's longest history, so that a whole replay meets only ids known here.
 const IDS_KEPT = 12000;
 
+/** Names are shown and compared by what they look like: composed, all white space a space. */
+const look = (name) => name.normalize('NFC').replace(/\s+/g, ' ');
+
 export function createSession({ room, name, token, memory, on }) {
-  let me = name;
+  let me = look(name);
   let epoch = null;
   let position = null; // { epoch, id } of the newest message seen
   let asked = null; // the position that the current connection was asked to resume from
@@ -80,7 +83,10 @@ export function createSession({ room, name, token, memory, on }) {
     // than `lastId` promised (a server that keeps no history).
     if (replay && frame.type !== 'chatMessage') endReplay();
     const handle = handlers[frame.type];
-    if (handle) handle(frame.payload || {});
+    const payload = frame.payload || {};
+    if (payload.username) payload.username = look(payload.username);
+    if (payload.users) payload.users = payload.users.map(look);
+    if (handle) handle(payload);
     watch();
   }
 
