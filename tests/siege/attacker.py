@@ -67,7 +67,7 @@ ALIVE = raw.masked(0x8A)  # a Pong that nobody has asked for
 class Peer:
     """One connection of an attacker."""
 
-    def __init__(self, siege, source=None, receive_buffer=None, address=None):
+    def __init__(self, siege, source=None, receive_buffer=None, address=None, waits=True):
         address = address or siege.address
         self.sent = self.received = 0
         self.first = b""  # what came with the answer to the handshake
@@ -79,9 +79,10 @@ class Peer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.bind((source or net.address(net.ATTACKER), 0))
-        self.socket.settimeout(min(CONNECT_SECONDS, siege.seconds_left()))
+        self.socket.settimeout(min(CONNECT_SECONDS, siege.seconds_left()) if waits else 0)
         siege.peers.append(self)
-        self.socket.connect(address)
+        with contextlib.suppress(BlockingIOError):
+            self.socket.connect(address)
 
     def send(self, data):
         """Blocks until it is sent or the attack is over."""
@@ -210,6 +211,24 @@ class Siege:
             "failures": self.failures,
             "notes": self.notes,
         }
+
+
+def keep_alive(siege, peers):
+    """Members who read all that comes and answer Pings, in the background."""
+
+    for peer in peers:
+        peer.socket.settimeout(0)
+
+    def live():
+        while siege.is_on():
+            for peer in peers:
+                with contextlib.suppress(OSError):
+                    peer.socket.send(ALIVE)
+                    while count := len(peer.socket.recv(1 << 16)):
+                        peer.received += count
+            siege.wait(0.5)
+
+    threading.Thread(target=live, daemon=True).start()
 
 
 def paced(siege, per_second, act):

@@ -11,9 +11,6 @@ has_own_network = False
 
 SERVER, MEMBERS, NEWCOMERS, PROBES, ATTACKER, CROWD, GONE = 0, 1, 2, 3, 66, 67, 68
 
-# Of server and witness, where permitted: what else this machine does is not the siege.
-PRIORITY = -15
-
 
 def address(group, number=1):
     """One of 250 addresses of a group."""
@@ -25,6 +22,13 @@ def address6(subnet, number):
     return f"fd66:0:0:{subnet:x}::{number:x}"
 
 
+def socket_buffers():
+    """Bytes that the kernel holds for all TCP sockets of this machine."""
+    with open("/proc/net/sockstat") as stat:
+        line = next(line for line in stat if line.startswith("TCP:"))
+    return int(line.split()[-1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def cores():
     """The server's core, and everybody else's; the same one where there are no two."""
     usable = sorted(os.sched_getaffinity(0))
@@ -32,5 +36,7 @@ def cores():
 
 
 def prefer(pid):
+    """Runs a process before all others, where that is permitted: what else this machine does is
+    not the siege."""
     with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, pid, PRIORITY)
+        os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(1))

@@ -84,6 +84,9 @@ def shrinking_room(siege):
             gone = read_some(crowd, 0.02)
             lost += len(gone)
             crowd = [peer for peer in crowd if peer not in gone]
+        for peer in crowd:
+            with contextlib.suppress(OSError):
+                peer.send(ALIVE)
         turns += 1
     siege.note(f"shrank {turns} times")
     if lost:

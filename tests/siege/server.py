@@ -16,14 +16,17 @@ STOP_SECONDS = 8  # from SIGTERM to the end, which promises five
 PIPE_BYTES = 4096  # the smallest pipe: a log that nobody reads is soon full
 
 
-class Box:
-    def __init__(self, command, options, reads_log=True):
+class Server:
+    def __init__(self, box, options, reads_log=True):
         listen = ["--listen", f"{net.address(net.SERVER)}:0"]
-        self.child = subprocess.Popen([*command, *listen, *options], stderr=subprocess.PIPE)
+        self.child = subprocess.Popen(
+            [*box.command, *listen, *box.options, *options], stderr=subprocess.PIPE
+        )
         fcntl.fcntl(self.child.stderr, fcntl.F_SETPIPE_SZ, PIPE_BYTES if not reads_log else 1 << 16)
         own, _ = net.cores()
         os.sched_setaffinity(self.child.pid, own)
-        net.prefer(self.child.pid)
+        if box.is_preferred:
+            net.prefer(self.child.pid)
         self.process = meter.Process(self.child.pid)
         self.lines = []
         self.addresses = []
@@ -32,7 +35,7 @@ class Box:
         while len(self.addresses) < 1 + options.count("--listen"):
             line = self.child.stderr.readline().decode(errors="replace")
             if not line:
-                raise SystemExit(f"{command} did not listen: {''.join(self.lines)}")
+                raise SystemExit(f"{box.command} did not listen: {''.join(self.lines)}")
             self.lines.append(line)
             if found := re.search(r"listening addr=(\S+):(\d+)", line):
                 self.addresses.append((found[1].strip("[]"), int(found[2])))
