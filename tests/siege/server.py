@@ -7,12 +7,15 @@ import os
 import re
 import subprocess
 import threading
+import time
 
+import judge
 import meter
 import net
 
 LISTEN_SECONDS = 20  # until it listens, under emulation too
 STOP_SECONDS = 8  # from SIGTERM to the end, which promises five
+GONE_SECONDS = 5  # that closing a connection takes at most: two to read the rest, two for the Close
 PIPE_BYTES = 4096  # the smallest pipe: a log that nobody reads is soon full
 
 
@@ -69,6 +72,16 @@ class Server:
             metrics = asyncio.run(asyncio.wait_for(meter.scrape(self.address), 5))
             return int(metrics.of("connections")) - 1
         return None
+
+    def wait_until_gone(self, before):
+        """Until there are about as many connections as before; for so long may who has hung up
+        still be read."""
+        deadline = time.monotonic() + GONE_SECONDS
+        while time.monotonic() < deadline and self.is_alive():
+            now = self.connections()
+            if None in (now, before) or now <= before + judge.CONNECTIONS:
+                break
+            time.sleep(0.2)
 
     def stop(self):
         """SIGTERM; its status, None where it had to be killed."""

@@ -76,7 +76,7 @@ class Session:
         flood = next((each for each in self.attacks if each.allowance), None)
         if flood:
             shared["allowance"] = self.window(
-                lambda: attacker.run(flood.allowance, server.addresses, lengths.allowance)
+                lambda: attacker.run(flood, server.addresses, lengths.allowance, is_allowance=True)
             )
         results = []
         for each in self.attacks:
@@ -84,14 +84,13 @@ class Session:
             if self.other:
                 seconds = lengths.control
                 windows["control"] = self.window(
-                    lambda: attacker.run(each.function, self.other.addresses, seconds)
+                    lambda: attacker.run(each, self.other.addresses, seconds)
                 )
                 self.other.stop()
             seconds = each.short_seconds if lengths.is_short else each.seconds
-            windows["attack"] = self.window(
-                lambda: attacker.run(each.function, server.addresses, seconds)
-            )
+            windows["attack"] = self.window(lambda: attacker.run(each, server.addresses, seconds))
             time.sleep(lengths.rest)
+            server.wait_until_gone(windows["attack"].connections)
             windows["after"] = self.window(lambda: time.sleep(lengths.after))
             results.append((each, windows))
             if not server.is_alive():

@@ -33,7 +33,7 @@ def visits(siege):
             siege.wait(0.01)
             continue
         admitted += 1
-        peer.hear(b'"userJoined"', b'"userCount"')
+        peer.hear(b'"welcome"')
         peer.close()
     made, seconds = siege.peers[before:], time.monotonic() - start
     sent, received = sum(p.sent for p in made), sum(p.received for p in made)
