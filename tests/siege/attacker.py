@@ -195,9 +195,15 @@ class Siege:
         peer.close()
         return None
 
+    def enter(self, room, **more):
+        """The same, where there is no attack without it."""
+        if not (peer := self.member(room, **more)):
+            raise ConnectionRefusedError(f"no member of {room}")
+        return peer
+
     def limits(self):
         """The rate and the burst that `welcome` names."""
-        peer = self.member("siege-limits")
+        peer = self.enter("siege-limits")
         found = re.search(rb'"rate":(\d+),"burst":(\d+)', peer.hear(b'"burst":'))
         peer.close()
         return int(found[1]) or 50, int(found[2])
@@ -262,7 +268,7 @@ def run(attack, addresses, seconds, is_allowance=False):
 
     def body():
         ours.close()
-        os.sched_setaffinity(0, net.cores()[1])
+        os.sched_setaffinity(0, net.OTHERS)
         theirs.send(perform(attack, addresses, seconds, is_allowance))
         os._exit(0)  # whatever else still reads
 

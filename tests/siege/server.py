@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import fcntl
-import os
 import re
 import subprocess
 import threading
@@ -26,10 +25,7 @@ class Server:
             [*box.command, *listen, *box.options, *options], stderr=subprocess.PIPE
         )
         fcntl.fcntl(self.child.stderr, fcntl.F_SETPIPE_SZ, PIPE_BYTES if not reads_log else 1 << 16)
-        own, _ = net.cores()
-        os.sched_setaffinity(self.child.pid, own)
-        if box.is_preferred:
-            net.prefer(self.child.pid)
+        net.separate(self.child.pid, box.is_preferred)
         self.process = meter.Process(self.child.pid)
         self.lines = []
         self.addresses = []

@@ -57,7 +57,7 @@ def allowed(one):
 
     def allowance(siege):
         rate, _ = siege.limits()
-        peer = siege.member(ROOM)
+        peer = siege.enter(ROOM)
         peer.read_all()
         paced(siege, rate, lambda: peer.send(one))
 

@@ -15,6 +15,7 @@ from attacker import attack, chat
 from . import replays
 
 ROOMS = 1000
+AT_ONCE = 20
 OWN_TEXT = b"written by others"
 SECONDS_TO_WIPE = 4  # that one connection needs at least: a history less a burst, at the rate
 
@@ -46,7 +47,7 @@ def write_book(siege, room, messages=100):
     """A history of somebody else's."""
     _, burst = siege.limits()
     for number in range(0, messages, min(burst, 50)):
-        author = siege.member(room, source=net.address(net.CROWD, number))
+        author = siege.enter(room, source=net.address(net.CROWD, number))
         text = chat(OWN_TEXT.decode())
         author.send(text * min(burst, 50))
         author.read_all()
@@ -57,7 +58,7 @@ def write_book(siege, room, messages=100):
 
 def is_in_book(siege, room):
     """Whether a newcomer is sent anything of it."""
-    reader = siege.member(room, source=net.address(net.CROWD, next(siege.numbers)))
+    reader = siege.enter(room, source=net.address(net.CROWD, next(siege.numbers)))
     data = reader.hear(b'"userJoined"')
     reader.close()
     return OWN_TEXT in data
@@ -74,7 +75,7 @@ def wiped_history(siege):
     if not is_in_book(siege, "guestbook"):
         return siege.fail("the history was not there to begin with")
     start = time.monotonic()
-    peer = siege.member("guestbook")
+    peer = siege.enter("guestbook")
     peer.read_all()
     threading.Thread(target=push, args=(peer, chat("x") * 1000), daemon=True).start()
     wiped = None
@@ -96,7 +97,7 @@ def walk(siege):
     word = chat("x")
     while siege.is_on():
         # Many at a time, so that it is the server that takes the time.
-        visits = [peer for _ in range(50) if (peer := siege.connect())]
+        visits = [peer for _ in range(AT_ONCE) if (peer := siege.connect())]
         for peer in visits:
             with contextlib.suppress(OSError):
                 peer.send(raw.handshake("walker", f"step{next(doors)}") + word)
