@@ -77,6 +77,9 @@ pub fn report(options: &Options, descriptors: Option<u64>) -> Result<String, Str
         [] => "any".to_owned(),
         names => names.join(", "),
     };
+    let title = options.title.as_deref().unwrap_or("Hallway");
+    let welcome = options.welcome.as_ref().map(|file| format!(", and shows {}", file.display()));
+    let page = format!("calls itself {title:?}{}", welcome.unwrap_or_default());
     let why = match (beyond, options.max_peers) {
         (Some(asked), _) => format!(", not {asked}: ulimit -n is too low"),
         (None, Some(_)) => String::new(),
@@ -98,6 +101,7 @@ pub fn report(options: &Options, descriptors: Option<u64>) -> Result<String, Str
         ("listen on", listen.join(" and ")),
         ("host names", hosts),
         ("web pages", pages),
+        ("the page", page),
         ("clients", format!("at most {peers}{why}{per_ip}")),
         ("history", format!("{history} messages in each of {rooms} rooms, in memory")),
         ("slow clients", format!("disconnected when {frames} frames or {bytes} bytes behind")),

@@ -11,6 +11,7 @@ import { createSession } from './session.js';
 
 const $ = (id) => document.getElementById(id);
 const LOBBY = 'lobby';
+const TITLE = document.title; // which whoever runs the server can set
 const ROOMS_REMEMBERED = 8;
 // Names of this machine, which others cannot use to come here.
 const LOOPBACK = /^(localhost|127\..*|\[::1\])$/;
@@ -198,7 +199,7 @@ function enter() {
   room = roomInAddress();
   arrived = false;
   $('room-name').textContent = room;
-  attention.setTitle(`${room} · Hallway`);
+  attention.setTitle(`${room} · ${TITLE}`);
   feed.clear();
   composer.enter(room);
   people.reset([]);
