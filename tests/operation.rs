@@ -154,7 +154,7 @@ fn a_check_tries_what_serving_would_and_leaves_nothing() {
     // Only its owner may read it, and the server will be somebody else.
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("a mode");
     let said = refused(&[&listen[..], &["--user", "65533:65532"]].concat());
-    match rustix::process::geteuid().is_root() {
+    match geteuid().is_root() {
         true => assert!(said.contains("cannot be read: Permission denied"), "{said}"),
         false => assert!(said.contains("start as root or without --user"), "{said}"),
     }
