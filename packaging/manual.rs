@@ -29,6 +29,7 @@ fn main() -> io::Result<()> {
 enum Choice {
     Words(&'static str),
     Users,
+    Files,
     Nothing,
 }
 
@@ -36,6 +37,7 @@ fn choice(setting: &Setting) -> Choice {
     match setting.name {
         "log" => Choice::Words("error warn info debug"),
         "user" => Choice::Users,
+        "welcome" => Choice::Files,
         _ => Choice::Nothing,
     }
 }
@@ -137,6 +139,7 @@ fn bash() -> String {
         let offer = match choice(setting) {
             Choice::Words(words) => format!("COMPREPLY=($(compgen -W \"{words}\" -- \"$2\"))"),
             Choice::Users => "COMPREPLY=($(compgen -u -- \"$2\"))".to_owned(),
+            Choice::Files => "COMPREPLY=($(compgen -f -- \"$2\"))".to_owned(),
             Choice::Nothing => "COMPREPLY=()".to_owned(),
         };
         let _ = writeln!(cases, "    --{}) {offer} ;;", setting.name);
@@ -156,6 +159,7 @@ fn zsh() -> String {
         let offer = match choice(setting) {
             Choice::Words(words) => format!("({words})"),
             Choice::Users => "_users".to_owned(),
+            Choice::Files => "_files".to_owned(),
             Choice::Nothing => " ".to_owned(),
         };
         let (name, help, value) = (setting.name, zsh_text(setting.help), zsh_text(setting.value));
@@ -181,12 +185,13 @@ fn fish() -> String {
     );
     for setting in SETTINGS {
         let offer = match choice(setting) {
-            Choice::Words(words) => format!(" -a '{words}'"),
-            Choice::Users => " -a '(__fish_complete_users)'".to_owned(),
-            Choice::Nothing => String::new(),
+            Choice::Words(words) => format!("x -a '{words}'"),
+            Choice::Users => "x -a '(__fish_complete_users)'".to_owned(),
+            Choice::Files => "rF".to_owned(),
+            Choice::Nothing => "x".to_owned(),
         };
         let help = fish_text(setting.help);
-        let _ = writeln!(text, "complete -c hallway -l {} -x{offer} -d '{help}'", setting.name);
+        let _ = writeln!(text, "complete -c hallway -l {} -{offer} -d '{help}'", setting.name);
     }
     for Flag { short, name, help } in FLAGS {
         let short = short.map(|short| format!(" -s {short}")).unwrap_or_default();

@@ -52,6 +52,12 @@ pub const ROOM_CHARS_MAX: usize = 64;
 /// Bytes of the `ref` of a message: a UUID and more. Excess: an error to the sender.
 pub const REFERENCE_BYTES_MAX: usize = 64;
 
+/// Characters of what the page calls itself: a line of a phone. Excess: an error at start.
+pub const TITLE_CHARS_MAX: usize = 64;
+
+/// Bytes of what the page says on entering: a screen or two of a phone. Excess: an error at start.
+pub const WELCOME_BYTES_MAX: usize = 4 * 1024;
+
 /// The least time between two notices that a member is writing, in milliseconds. Excess: dropped.
 pub const TYPING_MS_MIN: u64 = 1_000;
 

@@ -12,7 +12,7 @@ use hallway::chat::{Chat, Server, Setup};
 use hallway::conn::Ending;
 use hallway::options::{self, Action, Options};
 use hallway::process::{
-    User, drop_privileges, logger, memory_limit, raise_descriptor_limit, resident_bytes,
+    drop_privileges, logger, memory_limit, raise_descriptor_limit, resident_bytes,
 };
 use hallway::reactor::{Ended, Listeners, Reactor};
 
@@ -36,11 +36,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what serving would be like, or what would keep it from starting whoever starts it.
+/// Says what serving would be like, or what would keep it from starting: it tries what serving
+/// does before the first connection, in the same order, and keeps nothing of it.
 fn check(options: &Options) -> io::Result<String> {
     let report = options::report(options, raise_descriptor_limit(), memory_limit());
-    let report = report.map_err(io::Error::other)?;
-    options.user.as_ref().map(User::look_up).transpose()?;
+    let mut report = report.map_err(io::Error::other)?;
+    if Listeners::passed()?.is_none() {
+        for address in Listeners::try_out(&options.listen)? {
+            let note = "is in use, perhaps by a running Hallway; it was not tried";
+            report.push_str(&format!("Note: {address} {note}\n"));
+        }
+    }
+    drop_privileges(options.user.as_ref(), |_| Ok(()))?;
+    options.read_welcome().map_err(io::Error::other)?;
     Ok(report)
 }
 
@@ -88,6 +96,8 @@ fn open(options: &Options) -> io::Result<Reactor<Chat>> {
         limits,
         origins: options.origins.clone(),
         hosts: options.hosts.clone(),
+        title: options.title.clone(),
+        welcome: options.read_welcome().map_err(io::Error::other)?,
         // A number that no other run of this program has. The clock will not do: on a board without
         // a battery every run starts in 1970. The standard library seeds its hashes from the system.
         epoch: RandomState::new().hash_one(()),

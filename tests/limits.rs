@@ -329,7 +329,7 @@ fn a_thousand_messages_in_one_segment_reach_everybody_who_reads() {
 
 #[test]
 fn a_thousand_leaves_at_once_overflow_nobody_who_reads() {
-    let mut driver = Driver::new(Limits::default());
+    let mut driver = Driver::new(Limits { announce_up_to: 1_000, ..Limits::default() });
     let stays = driver.join("stays");
     let others: Vec<_> = (0..900).map(|number| driver.join(&format!("n{number}"))).collect();
     driver.take(stays);
@@ -347,7 +347,8 @@ fn a_thousand_leaves_at_once_overflow_nobody_who_reads() {
 
 #[test]
 fn a_thousand_closes_at_once_overflow_nobody_who_reads() {
-    let mut driver = Driver::new(Limits { peers_max: 1001, ..Limits::default() });
+    let limits = Limits { peers_max: 1001, announce_up_to: 1_001, ..Limits::default() };
+    let mut driver = Driver::new(limits);
     let stays = driver.join("stays");
     let others: Vec<_> =
         (0..1000).map(|number| driver.ask(&format!("username={number}"), "")).collect();

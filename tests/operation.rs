@@ -119,13 +119,72 @@ fn a_check_judges_the_options_and_listens_nowhere() {
     let address = taken.local_addr().expect("an address").to_string();
     let good = hallway(&["--check", "--listen", &address]);
     let said = String::from_utf8(good.stdout).expect("text");
-    let expected = format!("listen on        {address}");
+    let expected = format!("listen on        {address}\n");
     assert!(good.status.success() && said.contains(&expected), "{said}");
+    assert!(said.contains(&format!("Note: {address} is in use")), "{said}");
     assert!(good.stderr.is_empty());
 
     let bad = hallway(&["--history", "many", "--check"]);
     assert_eq!((bad.status.code(), bad.stdout.len()), (Some(2), 0));
     assert!(String::from_utf8_lossy(&bad.stderr).starts_with("hallway: --history many: "));
+}
+
+#[test]
+fn a_check_tries_what_serving_would_and_leaves_nothing() {
+    let (socket, welcome) = (Scratch::new("tried"), Scratch::new("secret"));
+    let refused = |options: &[&str]| {
+        let output = hallway(&[&["--check"], options].concat());
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{options:?}");
+        String::from_utf8(output.stderr).expect("text")
+    };
+    assert!(hallway(&["--check", "--listen", &socket.listen()]).status.success());
+    assert!(fs::symlink_metadata(&socket.0).is_err(), "the file is gone");
+    assert!(refused(&["--listen", "unix:/nowhere/a.sock"]).contains("create its directory"));
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+    let twice = free.expect("an address").to_string();
+    assert!(refused(&["--listen", &twice, "--listen", &twice]).contains("already listens there"));
+
+    let path = welcome.0.to_str().expect("text");
+    let listen = ["--listen", "127.0.0.1:0", "--welcome", path];
+    assert!(refused(&listen).contains("cannot be read"));
+    fs::write(path, "x".repeat(4097)).expect("a file");
+    assert!(refused(&listen).contains("over 4096 bytes; shorten it"));
+    fs::write(path, "welcome").expect("a file");
+    assert!(hallway(&[&["--check"], &listen[..]].concat()).status.success());
+    // Only its owner may read it, and the server will be somebody else.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("a mode");
+    let said = refused(&[&listen[..], &["--user", "65533:65532"]].concat());
+    match geteuid().is_root() {
+        true => assert!(said.contains("cannot be read: Permission denied"), "{said}"),
+        false => assert!(said.contains("start as root or without --user"), "{said}"),
+    }
+}
+
+#[test]
+fn the_page_says_what_its_operator_has_to_say() {
+    let file = Scratch::new("welcome");
+    fs::write(&file.0, "Be kind.\n<b>&\n").expect("a file");
+    let ask = |program: &Program, path: &str, fields: &str| {
+        program.ask(format!("GET {path} HTTP/1.1\r\nHost: box\r\n{fields}\r\n"))
+    };
+    let etag = |answer: &str| {
+        let line = answer.lines().find_map(|line| line.strip_prefix("ETag: ")).expect("the field");
+        line.to_owned()
+    };
+    let path = file.0.to_str().expect("text");
+    let program = Program::start(&["--title", "A \"<3\" \\ room", "--welcome", path]);
+    let page = ask(&program, "/", "Accept-Encoding: gzip\r\n");
+    assert!(page.contains("<title>A \"&lt;3\" \\ room</title>"), "{page}");
+    assert_eq!(page.matches(">Be kind.\n&lt;b&gt;&amp;</p>").count(), 2, "{page}");
+    assert!(!page.contains("Hallway<") && !page.contains("Content-Encoding"), "{page}");
+    let again = ask(&program, "/", &format!("If-None-Match: {}\r\n", etag(&page)));
+    assert!(again.starts_with("HTTP/1.1 304 "), "{again}");
+    let manifest = ask(&program, "/manifest.webmanifest", "");
+    let (_, json) = manifest.split_once("\r\n\r\n").expect("a body");
+    let json: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    assert_eq!(json["name"], "A \"<3\" \\ room");
+    let plain = ask(&Program::start(&[]), "/", "Accept-Encoding: gzip\r\n");
+    assert!(plain.contains("Content-Encoding: gzip") && etag(&plain) != etag(&page), "{plain}");
 }
 
 #[test]

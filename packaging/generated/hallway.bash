@@ -5,6 +5,8 @@ _hallway() {
     --listen) COMPREPLY=() ;;
     --origin) COMPREPLY=() ;;
     --host) COMPREPLY=() ;;
+    --title) COMPREPLY=() ;;
+    --welcome) COMPREPLY=($(compgen -f -- "$2")) ;;
     --history) COMPREPLY=() ;;
     --text-bytes) COMPREPLY=() ;;
     --announce-up-to) COMPREPLY=() ;;
@@ -19,7 +21,7 @@ _hallway() {
     --ping) COMPREPLY=() ;;
     --user) COMPREPLY=($(compgen -u -- "$2")) ;;
     --log) COMPREPLY=($(compgen -W "error warn info debug" -- "$2")) ;;
-    *) COMPREPLY=($(compgen -W "--listen --origin --host --history --text-bytes --announce-up-to --rooms-max --max-peers --max-peers-per-ip --queue-frames --queue-bytes --message-bytes --rate --burst --ping --user --log --check --help --version" -- "$2")) ;;
+    *) COMPREPLY=($(compgen -W "--listen --origin --host --title --welcome --history --text-bytes --announce-up-to --rooms-max --max-peers --max-peers-per-ip --queue-frames --queue-bytes --message-bytes --rate --burst --ping --user --log --check --help --version" -- "$2")) ;;
     esac
 }
 complete -F _hallway hallway

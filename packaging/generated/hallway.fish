@@ -3,6 +3,8 @@ complete -c hallway -f
 complete -c hallway -l listen -x -d 'listen here or on unix:PATH; repeatable [0.0.0.0:8080]'
 complete -c hallway -l origin -x -d 'also allow pages of ORIGIN (any: of all); repeatable'
 complete -c hallway -l host -x -d 'refuse requests to other names than NAME; repeatable'
+complete -c hallway -l title -x -d 'what the page calls itself [Hallway]'
+complete -c hallway -l welcome -rF -d 'a text that the page shows to those who enter'
 complete -c hallway -l history -x -d 'recent messages sent to each client that joins [100]'
 complete -c hallway -l text-bytes -x -d 'longest text of a chat message [4096]'
 complete -c hallway -l announce-up-to -x -d 'join/leave notices in rooms of up to N members [200]'

@@ -41,6 +41,10 @@ pub struct Setup {
     pub origins: Origins,
     /// By which names it may be called.
     pub hosts: Hosts,
+    /// What the page calls itself, where that is not its own name.
+    pub title: Option<String>,
+    /// What the page says on entering.
+    pub welcome: Option<String>,
     /// A number that no other process has: by it clients know that the ids of their last visit
     /// mean nothing any more.
     pub epoch: u64,
@@ -60,7 +64,7 @@ impl Server {
             origins: setup.origins,
             hosts: setup.hosts,
             rooms: Rooms::new(Rc::clone(&limits), setup.epoch),
-            pages: Pages::default(),
+            pages: Pages::new(setup.title.as_deref(), setup.welcome.as_deref()),
             resident_memory: setup.resident_memory,
             log_lines_dropped: setup.log_lines_dropped,
             metrics: None,

@@ -6,6 +6,7 @@ mod values;
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use lexopt::{Arg, Parser, ValueExt};
 use log::LevelFilter;
@@ -13,9 +14,9 @@ use log::LevelFilter;
 use crate::chat::{Hosts, Origins};
 use crate::limits::{
     self, CONNECTION_BYTES, DESCRIPTORS_RESERVED, Limits, MEMORY_DEFAULT_MAX, MEMORY_PART,
-    REFUSALS_MAX,
+    REFUSALS_MAX, WELCOME_BYTES_MAX,
 };
-use crate::process::User;
+use crate::process::{User, read_text};
 use crate::reactor::Address;
 
 use settings::VARIABLE_PREFIX;
@@ -57,6 +58,10 @@ pub struct Options {
     pub origins: Origins,
     /// By which names the server may be called.
     pub hosts: Hosts,
+    /// What the page calls itself, where that is not its own name.
+    pub title: Option<String>,
+    /// The file with what the page says on entering.
+    pub welcome: Option<PathBuf>,
     /// Whom to become once it listens.
     pub user: Option<User>,
     /// The least important lines that are logged.
@@ -99,6 +104,16 @@ impl Options {
         let peers_max = self.max_peers.unwrap_or(affordable).min(possible);
         let beyond = self.max_peers.filter(|&asked| asked > possible);
         Ok((Limits { peers_max, memory_bytes_max, ..self.limits.clone() }, beyond))
+    }
+
+    /// What the page says on entering: the text of the file, as the process may read it now.
+    ///
+    /// # Errors
+    /// Why it cannot be shown; a sentence with what to do.
+    pub fn read_welcome(&self) -> Result<Option<String>, String> {
+        let read = |path: &PathBuf| read_text(path, WELCOME_BYTES_MAX);
+        let text = self.welcome.as_ref().map(read).transpose();
+        text.map_err(|why| format!("--welcome {why}"))
     }
 }
 
@@ -153,6 +168,8 @@ pub fn parse(
         memory: None,
         origins: Origins::default(),
         hosts: Hosts::default(),
+        title: None,
+        welcome: None,
         user: None,
         log: LevelFilter::Info,
     };
@@ -268,6 +285,15 @@ mod tests {
         assert_eq!(origins("--origin https://a --origin any"), Origins::Any);
         let page = "--origin https://a/page";
         assert!(error(page).starts_with("--origin https://a/page: expected SCHEME://HOST"));
+    }
+
+    #[test]
+    fn a_title_is_a_line() {
+        let title = |text: &str| parse_with("", &[("HALLWAY_TITLE", text)]).map(|all| all.title);
+        assert_eq!(title(" Flat 3 <b> "), Ok(Some("Flat 3 <b>".to_owned())));
+        for bad in [" ", "a\nb", &"x".repeat(65)] {
+            assert!(title(bad).unwrap_err().ends_with(": expected one line of 1 to 64 characters"));
+        }
     }
 
     #[test]
@@ -394,11 +420,14 @@ mod tests {
 
     #[test]
     fn a_check_says_what_would_be() {
-        let said =
-            checked("--check --listen 127.0.0.1:1 --host a --host b --history 7 --rate 0", 4096);
+        let said = checked(
+            "--check --listen 127.0.0.1:1 --host a --host b --title Den --history 7 --rate 0",
+            4096,
+        );
         for words in [
             "listen on        127.0.0.1:1\n",
             "host names       a, b\n",
+            "the page         calls itself \"Den\"\n",
             "clients          at most 4071, from ulimit -n and --memory\n",
             "memory           16 MB for clients and rooms; socket buffers in the kernel: up to 1017 MB\n",
             "history          7 messages in each of 1000 rooms",

@@ -3,7 +3,7 @@
 use log::LevelFilter;
 
 use super::Options;
-use super::values::{add_origin, number, parts, size, time};
+use super::values::{add_origin, number, parts, size, time, title};
 use crate::limits::{
     ANNOUNCE_UP_TO, BURST, HISTORY_FRAMES, JOINS, MEMORY, MESSAGE_BYTES, PEERS, PEERS_PER_IP,
     PING_MS, QUEUE_BYTES, QUEUE_FRAMES, RATE, ROOMS, TEXT_BYTES,
@@ -84,6 +84,23 @@ pub const SETTINGS: &[Setting] = &[
         value: "NAME",
         help: "refuse requests to other names than NAME; repeatable",
         set: |to, value| parts(value).try_for_each(|name| to.hosts.add(name)),
+    },
+    Setting {
+        group: "Chat",
+        name: "title",
+        value: "TEXT",
+        help: "what the page calls itself [Hallway]",
+        set: |to, value| title(value, &mut to.title),
+    },
+    Setting {
+        group: "Chat",
+        name: "welcome",
+        value: "FILE",
+        help: "a text that the page shows to those who enter",
+        set: |to, value| {
+            to.welcome = Some(value.into());
+            Ok(())
+        },
     },
     Setting {
         group: "Chat",

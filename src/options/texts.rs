@@ -83,6 +83,9 @@ pub fn report(options: &Options, descriptors: Option<u64>, memory: u64) -> Resul
         [] => "any".to_owned(),
         names => names.join(", "),
     };
+    let title = options.title.as_deref().unwrap_or("Hallway");
+    let welcome = options.welcome.as_ref().map(|file| format!(", and shows {}", file.display()));
+    let page = format!("calls itself {title:?}{}", welcome.unwrap_or_default());
     let why = match (beyond, options.max_peers) {
         (Some(asked), _) => format!(", not {asked}: ulimit -n is too low"),
         (None, Some(_)) => String::new(),
@@ -113,6 +116,7 @@ pub fn report(options: &Options, descriptors: Option<u64>, memory: u64) -> Resul
         ("listen on", listen.join(" and ")),
         ("host names", hosts),
         ("web pages", pages),
+        ("the page", page),
         ("clients", format!("at most {peers}{why}{per_ip}")),
         ("joins", joins),
         ("memory", memory),

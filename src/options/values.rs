@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use crate::chat::Origins;
+use crate::limits::TITLE_CHARS_MAX;
 
 /// The least and the greatest value of a number.
 type Range = RangeInclusive<u64>;
@@ -33,6 +34,17 @@ pub(super) fn add_origin(origins: &mut Origins, origin: &str) -> Result<(), Stri
         Origins::Listed(listed) => listed.push(origin.to_owned()),
         Origins::Own => *origins = Origins::Listed(vec![origin.to_owned()]),
     }
+    Ok(())
+}
+
+/// One line of text.
+pub(super) fn title(text: &str, out: &mut Option<String>) -> Result<(), String> {
+    let text = text.trim();
+    if text.is_empty() || text.contains(char::is_control) || text.chars().count() > TITLE_CHARS_MAX
+    {
+        return Err(format!("expected one line of 1 to {TITLE_CHARS_MAX} characters"));
+    }
+    *out = Some(text.to_owned());
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "confine")]
 mod confine;
+mod files;
 pub mod logger;
 mod resources;
 mod stderr;
@@ -11,6 +12,7 @@ mod user;
 
 #[cfg(feature = "confine")]
 pub use confine::confine;
+pub use files::read_text;
 pub use resources::{memory_limit, raise_descriptor_limit, resident_bytes};
 pub(crate) use supervisor::Supervisor;
 pub use user::{Identity, User, drop_privileges};

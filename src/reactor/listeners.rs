@@ -6,7 +6,7 @@
 //! refuse with; and where even that is gone, accepting pauses for a moment and is tried again at
 //! the next close.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
@@ -50,6 +50,23 @@ impl Listeners {
     pub fn bind(addresses: &[Address]) -> io::Result<Self> {
         let all = addresses.iter().map(Listener::bind).collect::<io::Result<_>>()?;
         Ok(Self { all, spare: None, paused_until_ms: None })
+    }
+
+    /// Binds each address and releases it; gives those that somebody has already.
+    ///
+    /// # Errors
+    /// An address that cannot be had for another reason, in a sentence with what to do.
+    pub fn try_out(addresses: &[Address]) -> io::Result<Vec<&Address>> {
+        let Err(error) = Self::bind(addresses) else { return Ok(Vec::new()) };
+        let mut taken = Vec::new();
+        for address in addresses {
+            match Listener::bind(address) {
+                Err(error) if error.kind() == ErrorKind::AddrInUse => taken.push(address),
+                other => drop(other?),
+            }
+        }
+        // Where each can be had alone, one of them is in the way of another.
+        if taken.is_empty() { Err(error) } else { Ok(taken) }
     }
 
     /// The sockets that a supervisor has passed, `None` where it has passed none. Asking takes

@@ -8,10 +8,10 @@ import { el, door } from './message.js';
 import { createPeople } from './people.js';
 import { askName, askToken, chatIsShown, createSide, explain, focusSoon, showChat, showProblem } from './screens.js';
 import { createSession } from './session.js';
-import { lasting, perTab } from './store.js';
 
 const $ = (id) => document.getElementById(id);
 const LOBBY = 'lobby';
+const TITLE = document.title; // which whoever runs the server can set
 const ROOMS_REMEMBERED = 8;
 // Names of this machine, which others cannot use to come here.
 const LOOPBACK = /^(localhost|127\..*|\[::1\])$/;
@@ -22,6 +22,28 @@ let arrived = false; // has the server let us into this room at least once?
 let everLive = false;
 let state = { phase: 'stopped' };
 let ticking = 0;
+
+// -- what the page remembers
+
+// Storage can be missing or full (private windows, strict settings): the page then forgets. It is
+// looked up at each use: the first touch is slow, and some refuse even that.
+const memory = (storage) => ({
+  get(key, otherwise = null) {
+    try {
+      const text = window[storage].getItem('hallway.' + key);
+      return text === null ? otherwise : JSON.parse(text);
+    } catch {
+      return otherwise;
+    }
+  },
+  set(key, value) {
+    try {
+      window[storage].setItem('hallway.' + key, JSON.stringify(value));
+    } catch { /* forgotten */ }
+  },
+});
+const lasting = memory('localStorage'); // the name, the rooms, the token, whether to notify
+const perTab = memory('sessionStorage'); // unsent messages: two tabs that shared them would both send them
 
 // -- the parts
 
@@ -177,7 +199,7 @@ function enter() {
   room = roomInAddress();
   arrived = false;
   $('room-name').textContent = room;
-  attention.setTitle(`${room} · Hallway`);
+  attention.setTitle(`${room} · ${TITLE}`);
   feed.clear();
   composer.enter(room);
   people.reset([]);

@@ -26,19 +26,16 @@ export function door(name) {
   return coloured(node, name);
 }
 
-// Only http and https become links. Direction overrides end a link: with them inside, what
-// it shows and where it goes could differ.
-const LINK = /https?:\/\/[^\s<>"\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gi;
+const LINK = /https?:\/\/[^\s<>"\\]+/gi;
 
-/** The length of `url` without the punctuation of the sentence it stands in. */
+/** The length of `url` without the punctuation of its sentence, found in one pass. */
 function trimmedLength(url) {
+  const count = (char) => url.split(char).length;
+  let unopened = count(')') - count('(');
   let end = url.length;
-  while (end > 0) {
+  for (; end > 0; end -= 1) {
     const last = url[end - 1];
-    const count = (char) => url.slice(0, end).split(char).length;
-    const unopened = last === ')' && count(')') > count('(');
-    if (!unopened && !'.,;:!?\'*_~]}'.includes(last)) break;
-    end -= 1;
+    if (last === ')' ? unopened-- < 1 : !'.,;:!?\'*_~]}'.includes(last)) break;
   }
   return end;
 }
@@ -49,22 +46,44 @@ export function linked(text) {
   let done = 0;
   for (const match of text.matchAll(LINK)) {
     const url = match[0].slice(0, trimmedLength(match[0]));
-    if (!isPlain(url)) continue;
-    parts.push(text.slice(done, match.index), el('a', { href: url, target: '_blank', rel: 'noopener noreferrer nofollow' }, url));
+    const href = plain(url);
+    if (!href) continue;
+    parts.push(text.slice(done, match.index), el('a', { href, dir: 'ltr', target: '_blank', rel: 'noopener noreferrer nofollow' }, href));
     done = match.index + url.length;
   }
   parts.push(text.slice(done));
   return parts.filter((part) => part !== '');
 }
 
-/** Whether `text` is an address without a name before an `@`, which is there to be mistaken for the host. */
-function isPlain(text) {
+/**
+ * What a link to `url` shows, which is where it leads: the host as the browser asks for it, in
+ * ASCII, and the rest as written, escaped where it is not seen. Null with a name before an `@`,
+ * which is there to be mistaken for the host.
+ */
+function plain(url) {
   try {
-    const { hostname, username, password } = new URL(text);
-    return Boolean(hostname) && !username && !password;
+    const { protocol, host, username, password } = new URL(url);
+    if (username || password) return null;
+    return url.replace(/\w+:\/+[^/?#]*/, () => `${protocol}//${host}`).replace(/[\p{C}\p{DI}\u2800]/gu, encodeURIComponent);
   } catch {
-    return false;
+    return null;
   }
+}
+
+// Scripts that may stand together ("highly restrictive" in UTS 39); those not listed count as one.
+const SCRIPTS = ['Latn Hani Hira Kana', 'Latn Hani Bopo', 'Latn Hani Hang', ...'Arab Armn Cyrl Deva Geor Grek Hebr Thai'.split(' ')];
+const only = (scripts, not = '') => new RegExp(`^[${not}${scripts.replace(/\w+/g, '\\p{sc=$&}')}]*$`, 'u');
+
+function isMixed(name) {
+  const letters = name.replace(/[\p{sc=Zyyy}\p{sc=Zinh}]/gu, ''); // common and inherited
+  return !SCRIPTS.some((some) => only(some).test(letters)) && !only(SCRIPTS.join(' '), '^').test(letters);
+}
+
+/** A name, isolated, and marked where it mixes scripts, as imitations do. */
+export function named(name, className = '') {
+  const node = el('bdi', { className }, name);
+  if (isMixed(name)) node.append(' ', el('span', { className: 'mixed', title: 'Letters of different alphabets look alike' }, 'mixed alphabets'));
+  return node;
 }
 
 // Formatters are slow to make, so each is made once, and only when it is needed.
@@ -94,7 +113,7 @@ export function messageRow(item, first) {
   const row = el('div', { className: `msg${item.own ? ' own' : ''}${first ? ' first' : ''}` });
   if (first) {
     const time = el('time', { dateTime: item.date.toISOString() }, clock(item.date));
-    const head = el('div', { className: 'head' }, coloured(el('bdi', { className: 'name' }, item.username), item.username), time);
+    const head = el('div', { className: 'head' }, coloured(named(item.username, 'name'), item.username), time);
     if (!item.own) row.append(door(item.username));
     row.append(head);
   } else {

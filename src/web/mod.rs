@@ -15,6 +15,18 @@ pub struct Asset {
     pub gzip: &'static [u8],
 }
 
+/// Where the page is.
+pub const PAGE: &str = "/";
+
+/// Where the page says how it is called when it is installed.
+pub const MANIFEST: &str = "/manifest.webmanifest";
+
+/// What stands for the title in these two, and is one.
+pub const TITLE: &str = "Hallway";
+
+/// What stands in the page for what it says on entering.
+pub const WELCOME: &str = "<!--welcome-->";
+
 const ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 /// What the page may do, which holds for all that it loads: nothing from anywhere else, nothing
@@ -41,7 +53,7 @@ pub fn asset(path: &str) -> Option<&'static Asset> {
 impl Asset {
     /// Names and values of its header fields, but for its type, length and validator.
     pub fn fields(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
-        let page = if self.path == "/" { PAGE_FIELDS } else { &[] };
+        let page = if self.path == PAGE { PAGE_FIELDS } else { &[] };
         page.iter().chain(FIELDS).copied()
     }
 
@@ -70,6 +82,16 @@ mod tests {
         for asset in ASSETS {
             assert_ne!(asset.content_type(), "application/octet-stream", "{}", asset.name);
         }
+    }
+
+    #[test]
+    fn what_an_operator_may_change_is_there() {
+        let count = |path, words: &str| {
+            let text = str::from_utf8(asset(path).unwrap().plain).unwrap();
+            text.matches(words).count()
+        };
+        assert_eq!(count(PAGE, &format!("<title>{TITLE}</title>")), 1);
+        assert_eq!((count(PAGE, WELCOME), count(MANIFEST, TITLE)), (2, 2));
     }
 
     #[test]

@@ -73,7 +73,7 @@ export function createOutbox({ memory, key, onChange }) {
       if (!queued.length) return;
       if (!inFlight().length) mark = position;
       for (const item of queued) {
-        Object.assign(item, { state: 'sent', as, tries: item.tries + 1, sentAt: Date.now() });
+        Object.assign(item, { state: 'sent', as, tries: item.tries + 1 });
         send({ type: 'chatMessage', payload: { message: item.text, ref: item.ref } });
       }
       changed();
@@ -136,10 +136,7 @@ export function createOutbox({ memory, key, onChange }) {
       changed();
     },
 
-    /** When the message was sent that has waited longest for its echo, or null. */
-    oldest() {
-      const times = inFlight().map((item) => item.sentAt);
-      return times.length ? Math.min(...times) : null;
-    },
+    /** Whether a message waits for its echo. */
+    waits: () => inFlight().length > 0,
   };
 }

@@ -1,6 +1,6 @@
 // Who is here, who is typing, and the quiet line about who came and went.
 
-import { el, door } from './message.js';
+import { el, door, named } from './message.js';
 
 const TYPING_LASTS = 5000;
 
@@ -25,7 +25,7 @@ export function createPeople({ list, typingLine, isMe, onCount }) {
     for (const name of names) tally.set(name, (tally.get(name) || 0) + 1);
     const sorted = [...tally].sort((a, b) => a[0].localeCompare(b[0]));
     list.replaceChildren(...sorted.map(([name, times]) => person(name, times, isMe(name))));
-    if (count > names.length) list.append(el('li', { className: 'dim' }, `and ${count - names.length} more`));
+    if (count > names.length) list.append(el('li', { className: 'dim' }, names.length ? `and ${count - names.length} more` : 'Too many to list.'));
   }
 
   function showTyping() {
@@ -48,8 +48,9 @@ export function createPeople({ list, typingLine, isMe, onCount }) {
   }
 
   return {
+    // `null` where the room is large; the count comes later.
     reset(present) {
-      names = [...present];
+      names = [...present || []];
       count = names.length;
       nobodyTypes();
       changed();
@@ -83,7 +84,7 @@ export function createPeople({ list, typingLine, isMe, onCount }) {
 }
 
 function person(name, times, me) {
-  const item = el('li', {}, door(name), el('bdi', { className: 'me-name' }, name));
+  const item = el('li', {}, door(name), named(name, 'me-name'));
   const more = [me ? 'you' : '', times > 1 ? `×${times}` : ''].join(' ').trim();
   if (more) item.append(el('span', { className: 'hint' }, more));
   return item;
@@ -91,7 +92,7 @@ function person(name, times, me) {
 
 /** Names as nodes for a sentence: "a", "a and b", "a, b and 3 others". */
 function joinNames(names) {
-  const shown = names.slice(0, names.length > 3 ? 2 : 3).map((name) => el('bdi', {}, name));
+  const shown = names.slice(0, names.length > 3 ? 2 : 3).map((name) => named(name));
   const rest = names.length - shown.length;
   const last = rest ? `${rest} others` : shown.length > 1 ? shown.pop() : null;
   const nodes = shown.flatMap((node, i) => (i ? [', ', node] : [node]));

@@ -4,14 +4,18 @@
 import { createConnection } from './connection.js';
 import { createOutbox } from './outbox.js';
 
-// A message without its echo for so long is on a connection that is dead without knowing it
-// (a phone that changed its network): better a new one, which resumes.
-const ECHO_TIMEOUT = 15000;
+// Who waits for an echo and hears nothing for so long has a connection that is dead without knowing
+// it (a phone that changed its network): better a new one, which resumes. A server that reads slowly,
+// because we sent much at once, takes less.
+const ECHO_TIMEOUT = 30000;
 // More than a server's longest history, so that a whole replay meets only ids known here.
 const IDS_KEPT = 12000;
 
+/** Names are shown and compared by what they look like: composed, all white space a space. */
+const look = (name) => name.normalize('NFC').replace(/\s+/g, ' ');
+
 export function createSession({ room, name, token, memory, on }) {
-  let me = name;
+  let me = look(name);
   let epoch = null;
   let position = null; // { epoch, id } of the newest message seen
   let asked = null; // the position that the current connection was asked to resume from
@@ -79,7 +83,11 @@ export function createSession({ room, name, token, memory, on }) {
     // than `lastId` promised (a server that keeps no history).
     if (replay && frame.type !== 'chatMessage') endReplay();
     const handle = handlers[frame.type];
-    if (handle) handle(frame.payload || {});
+    const payload = frame.payload || {};
+    if (payload.username) payload.username = look(payload.username);
+    if (payload.users) payload.users = payload.users.map(look);
+    if (handle) handle(payload);
+    watch();
   }
 
   function isNew(id) {
@@ -100,18 +108,12 @@ export function createSession({ room, name, token, memory, on }) {
   function flush() {
     if (!welcomed || replay) return;
     outbox.flush(connection.send, me, position);
-    watch();
+    if (!watchdog) watch();
   }
 
-  /** Looks again when the oldest message in flight will have waited too long. */
   function watch() {
-    const sentAt = outbox.oldest();
-    if (watchdog || sentAt === null) return;
-    watchdog = setTimeout(() => {
-      watchdog = 0;
-      if (outbox.oldest() === sentAt) connection.drop();
-      else watch();
-    }, sentAt + ECHO_TIMEOUT - Date.now());
+    clearTimeout(watchdog);
+    watchdog = welcomed && outbox.waits() ? setTimeout(connection.drop, ECHO_TIMEOUT) : 0;
   }
 
   function lost(code) {
@@ -119,6 +121,7 @@ export function createSession({ room, name, token, memory, on }) {
     broken = replay || broken;
     replay = null;
     outbox.lost(code === 1001);
+    watch();
   }
 
   on.unsent(outbox.items);

@@ -85,8 +85,8 @@ async function violations(page, what) {
   return found.map((one) => `${what}: ${one.id}: ${one.help} (${one.nodes.map((n) => n.target.join(' ')).slice(0, 3).join(', ')})`);
 }
 
-// Names for every one of the twelve colours, one of them right-to-left.
-const NAMES = ['Ada', 'Ben', 'Cleo', 'Dan', 'Eve', 'Finn', 'Gus', 'Hal', 'Ida', 'Jo', 'Kim', 'Lea', 'Max', 'Ned', 'Olga', 'Pia', 'Quin', 'Ron', 'Sue', 'Tim', 'Una', 'Vic', 'Wim', 'Xia', 'Yann', 'Zoe', 'ليلى', 'דנה'];
+// Names for every one of the twelve colours, one of mixed scripts, the last two right-to-left.
+const NAMES = ['Ada', 'Ben', 'Cleo', 'Dan', 'Eve', 'Finn', 'Gus', 'Hal', 'Ida', 'Jo', 'Kim', 'Lea', 'Max', 'Ned', 'Olga', 'Pia', 'Quin', 'Ron', 'Sue', 'Tim', 'Una', 'Vic', 'Wim', 'Xia', 'Yann', 'Zoe', '\u0410lice', 'ليلى', 'דנה'];
 const LONG = 'averyveryverylongwordwithoutanybreak'.repeat(8);
 
 /** Every state of the conversation, one after the other: `look(page, what)` is called in each. */

@@ -1,6 +1,8 @@
 // People talk.
 
-import { test, check, same, until, pause, startServer, connect, person, newPage } from './harness.mjs';
+import fs from 'node:fs/promises';
+import path from 'node:path';
+import { test, check, same, until, pause, closing, startServer, connect, person, newPage, OUT } from './harness.mjs';
 import { startFake, joined, message, welcome } from './fake.mjs';
 
 test('two people chat, each sees both, own messages are marked', async () => {
@@ -330,4 +332,36 @@ test('an empty room says so', async () => {
   await page.fill('#text', 'first');
   await page.keyboard.press('Enter');
   await page.waitForSelector('#empty', { state: 'hidden' });
+});
+
+test('in a room too large for a list of names, the page counts', async () => {
+  const server = await startServer(['--announce-up-to', '2']);
+  const [bob] = [await connect(server, { name: 'Bob' }), await connect(server, { name: 'Carol' })];
+  bob.say('before');
+  const alice = await person(server, 'Alice');
+  await alice.sees('before');
+  await alice.say('hello');
+  await alice.settled();
+  await until(async () => (await alice.page.textContent('#count')) === '3', 'three are here');
+  await until(async () => (await alice.page.textContent('#people')) === 'Too many to list.', 'and the list says why it is empty');
+});
+
+test('the page has the title and the welcome of its operator', async () => {
+  const folder = await fs.mkdtemp(path.join(OUT, 'welcome-'));
+  closing(() => fs.rm(folder, { recursive: true }));
+  const file = path.join(folder, 'text');
+  await fs.writeFile(file, 'Be kind.\n<b>Really</b>.');
+  const server = await startServer(['--title', 'Flat <3>', '--welcome', file]);
+  const page = await newPage();
+  await page.goto(server.url);
+  same(await page.innerText('#name-form .welcome'), 'Be kind.\n<b>Really</b>.', 'who comes reads it');
+  await page.fill('#name', 'Alice');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('#chat.live');
+  same(await page.title(), 'lobby · Flat <3>', 'the title');
+  same(await page.innerText('.brand h1'), 'Flat <3>', 'the heading');
+  same(await page.innerText('.column .welcome'), 'Be kind.\n<b>Really</b>.', 'above the conversation');
+  const plain = await person(await startServer(), 'Bob');
+  same(await plain.page.title(), 'lobby · Hallway', 'its own title');
+  check(!(await plain.page.isVisible('.welcome')), 'nothing is shown where there is nothing to say');
 });

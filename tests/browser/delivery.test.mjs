@@ -215,7 +215,7 @@ test('a connection that is dead without knowing it is replaced', async () => {
   await alice.say('is anybody there');
   await until(async () => (await alice.states()).join() === 'sent', 'under way');
   proxy.mode = 'pass'; // what was swallowed stays swallowed
-  await alice.page.clock.fastForward(16000);
+  await alice.page.clock.fastForward(31000);
   await alice.page.clock.fastForward(3000);
   await alice.settled();
   same(await alice.texts(), ['is anybody there'], 'what Alice sees');
@@ -223,7 +223,7 @@ test('a connection that is dead without knowing it is replaced', async () => {
 
 /** A server whose nth connection is opened with the frames of `plays[n]` and then plays on. */
 async function scripted(plays) {
-  const record = { got: [], since: [] };
+  const record = { got: [], refs: [], since: [] };
   const fake = await startFake({}, (socket, query) => {
     const play = plays[record.since.length];
     record.since.push(query.get('since'));
@@ -231,6 +231,7 @@ async function scripted(plays) {
       const { type, payload } = JSON.parse(data);
       if (type !== 'chatMessage') return;
       record.got.push(payload.message);
+      record.refs.push(payload.ref);
       if (play.onMessage) play.onMessage(socket);
       else socket.send(message('m9', 'Alice', payload.message, payload.ref));
     });
@@ -239,6 +240,33 @@ async function scripted(plays) {
   });
   return Object.assign(record, { fake });
 }
+
+// A server reads those slowly who send much at once, and answers when it has read.
+test('an echo that takes long is waited for: calmly, on the same connection, and sent once', async () => {
+  let socket = null;
+  const server = await scripted([{ frames: [welcome(null)], onMessage: (it) => { socket = it; } }]);
+  const { got } = server;
+  const alice = await person(server.fake, 'Alice');
+  await alice.page.clock.install();
+  await alice.say('one');
+  await alice.say('two');
+  await until(() => got.length === 2, 'both have arrived');
+  const calm = async (when, expected) => {
+    same(await alice.states(), expected, `the states ${when}`);
+    same(await alice.page.textContent('#pending .state'), 'Sending…', `what is said ${when}`);
+    check(await alice.page.isVisible('#chat.live') && await alice.page.isHidden('#status'), `all is well ${when}`);
+  };
+  await alice.page.clock.fastForward(20000);
+  await calm('after 20 s of silence', ['sent', 'sent']);
+  socket.send(message('m1', 'Alice', 'one', server.refs[0]));
+  await alice.sees('one');
+  await alice.page.clock.fastForward(20000);
+  await calm('20 s after the first echo', ['sent']);
+  socket.send(message('m2', 'Alice', 'two', server.refs[1]));
+  await alice.settled();
+  same([got, server.since.length], [['one', 'two'], 1], 'what was sent, and the connections');
+  same(await alice.texts(), ['one', 'two'], 'what Alice sees');
+});
 
 test('a replay that breaks half-way loses no evidence, and what comes again is shown once', async () => {
   const server = await scripted([

@@ -43,36 +43,124 @@ const HOSTILE = [
   'data:text/html,<script>parent.hit=1</script>',
   '\u202e<script>window.hit = 1</script>',
   '\u2066\u2067<b>isolates that never end',
-  'https://x.org/\u202egpj.exe<img src=x onerror=window.hit=1>',
   '<object data="javascript:window.hit=1"></object><embed src="javascript:window.hit=1">',
   '<base href="https://evil.org/"><link rel="stylesheet" href="//evil.org/x.css">',
   '<meta http-equiv="refresh" content="0;url=javascript:window.hit=1">',
 ];
 
-// What is written, and where its links lead.
+// What is written, where its links lead, and what is shown if that is not the same.
 const LINKS = [
   ['javascript:alert(1) JAVASCRIPT://x/%0aalert(1) data:text/html,x vbscript:x //evil.org ftp://x.org', []],
   ['blob:https://x.org/1', ['https://x.org/1']],
-  ['HTTPS://X.org/A http://[::1]:8080/b', ['HTTPS://X.org/A', 'http://[::1]:8080/b']],
+  ['HTTPS://X.org/A http://[::1]:8080/b', ['https://x.org/A', 'http://[::1]:8080/b'], 'https://x.org/A http://[::1]:8080/b'],
   ['https://bank.org@evil.org/ https://bank.org:80@evil.org http://javascript:window.hit=1@x.org/', []],
   ['https:// http://? https://%', []],
+  ['https:///x.org/a http://@x.org', ['https://x.org/a', 'http://x.org'], 'https://x.org/a http://x.org'],
   ['https://x.org/"onmouseover="window.hit=1', ['https://x.org/']],
   ['https://x.org/<b>', ['https://x.org/']],
-  ['https://x.org/a\u202egpj.exe', ['https://x.org/a']],
-  ['https://x.org/a\u2067b', ['https://x.org/a']],
+  ['https://x.org\\@evil.org', ['https://x.org']],
   ['(https://x.org/a_(b)), https://x.org/?a=1&b=2#c!', ['https://x.org/a_(b)', 'https://x.org/?a=1&b=2#c']],
+  ['(https://x.org/))) https://x.org/((a)', ['https://x.org/', 'https://x.org/((a)']],
+  ['https://x.org/Köln?q=日本', ['https://x.org/Köln?q=日本']],
+  // A host of other letters, or of numbers.
+  ['https://bücher.org/ü', ['https://xn--bcher-kva.org/ü'], 'https://xn--bcher-kva.org/ü'],
+  ['https://\u0430pple.com', ['https://xn--pple-43d.com'], 'https://xn--pple-43d.com'],
+  ['http://0x7f.1/ http://x.org:80', ['http://127.0.0.1/', 'http://x.org'], 'http://127.0.0.1/ http://x.org'],
+  // What looks like a slash or a full stop.
+  ...[['\u2044', 'coma-2g7a'], ['\u2215', 'coma-id9a'], ['\u29f8', 'coma-xl7b']].map(([slash, label]) => (
+    [`https://bank.com${slash}a.evil.org/`, [`https://bank.xn--${label}.evil.org/`], `https://bank.xn--${label}.evil.org/`])),
+  ['https://bank.com\uff0fa.evil.org/', []],
+  ['https://bank\u3002com', ['https://bank.com'], 'https://bank.com'],
+  // What is not seen.
+  ['https://bank.co\u00adm/', ['https://bank.com/'], 'https://bank.com/'],
+  ['https://bank.co\u200bm', ['https://bank.com'], 'https://bank.com'],
+  ['https://x.org/a\u00adb?\u3164#\u2800', ['https://x.org/a%C2%ADb?%E3%85%A4#%E2%A0%80'], 'https://x.org/a%C2%ADb?%E3%85%A4#%E2%A0%80'],
+  ['https://x.org/\u202egpj.exe<img src=x onerror=window.hit=1>', ['https://x.org/%E2%80%AEgpj.exe'], 'https://x.org/%E2%80%AEgpj.exe<img src=x onerror=window.hit=1>'],
+  ['https://x.org/a\u2067b', ['https://x.org/a%E2%81%A7b'], 'https://x.org/a%E2%81%A7b'],
 ];
 
-test('links lead where they say, or are none', async () => {
+test('links show the host that they lead to, or are none', async () => {
   const server = await startServer();
   const alice = await person(server, 'Alice');
   const mallory = await connect(server, { name: 'Mallory' });
   for (const [text] of LINKS) mallory.say(text);
-  await alice.sees(LINKS[LINKS.length - 1][0]);
+  mallory.say('end');
+  await alice.sees('end');
   const shown = await alice.page.$$eval('#feed .text', (nodes) => nodes.map((node) => [node.textContent, [...node.querySelectorAll('a')].map((a) => a.getAttribute('href'))]));
-  same(shown, LINKS, 'the links');
+  same(shown.slice(0, -1), LINKS.map(([written, hrefs, seen = written]) => [seen, hrefs]), 'the links');
   const plain = await alice.page.$$eval('#feed a', (nodes) => nodes.every((a) => a.textContent === a.getAttribute('href') && a.rel === 'noopener noreferrer nofollow' && a.target === '_blank'));
   check(plain, 'what is shown is where they lead, and the page there learns nothing');
+});
+
+test('the host of a link is on its left, also among letters that run from right to left', async () => {
+  const server = await startServer();
+  const alice = await person(server, 'Alice');
+  const mallory = await connect(server, { name: 'Mallory' });
+  mallory.say('שלום https://evil.org/א/bank.com');
+  await alice.sees('שלום https://evil.org/א/bank.com');
+  const [host, end] = await alice.page.$eval('#feed a', ({ firstChild }) => [0, firstChild.length - 1].map((at) => {
+    const range = document.createRange(); range.setStart(firstChild, at); range.setEnd(firstChild, at + 1); return range.getBoundingClientRect().left;
+  }));
+  check(host < end, `the first letter at ${host}, the last at ${end}`);
+});
+
+// A hundred thousand characters take milliseconds where each is looked at a few times, and half a
+// minute where each is looked at for each other.
+test('the time to find links grows with the text and not with its square', async () => {
+  const { page } = await person(await startServer(), 'Alice');
+  const slow = await page.evaluate(async () => {
+    const { linked } = await import('./message.js');
+    const times = [];
+    for (const part of [')', '(', '()', '.', '/', '@', '#', '%', '\u00ad', 'http://', 'http:', 'http://a ', 'http://a)', 'http://]']) {
+      for (const start of ['', 'https://', 'https://x.org/']) {
+        const text = start + part.repeat(100000 / part.length);
+        const before = performance.now();
+        linked(text);
+        times.push([performance.now() - before, start + part]);
+      }
+    }
+    return times.filter(([ms]) => ms > 2000);
+  });
+  same(slow, [], 'ms for each text');
+});
+
+test('names that look the same are the same: composed or not, whatever the white space', async () => {
+  const server = await startServer();
+  const alike = ['Zo\u00eb K', 'Zoe\u0308 K', 'Zo\u00eb\u00a0K', 'Zo\u00eb \u2003\u3000K'];
+  const zoe = await person(server, alike[1]);
+  const others = [];
+  for (const name of alike) others.push(await connect(server, { name }));
+  others.forEach((one, i) => one.say(`message ${i}`));
+  await zoe.sees('message 3');
+  const { page } = zoe;
+  await until(async () => (await page.$$eval('#people li', (n) => n.map((x) => x.lastChild.textContent))).join() === 'you ×5', 'one name, which is mine, five times');
+  same(await page.$$eval('#people .me-name, #feed .name, #me-name', (n) => [...new Set(n.map((x) => x.textContent))]), [alike[0]], 'what is shown');
+  same(await page.$$eval('#people .door, #feed .door', (n) => new Set(n.map((x) => x.style.cssText)).size), 1, 'colours');
+});
+
+// Whether UTS 39 calls them highly restrictive.
+const SCRIPTS = [
+  ['Alice', true], ["José O'Neil-2 🎉", true], ['Дима_7', true], ['Ελένη', true], ['ليلى', true], ['ᎠᎵᏏ', true], ['__12__', true],
+  ['山田たろうカナー A', true], ['김 金 Kim', true], ['ㄅㄆ注音 A', true],
+  ['\u0410lice', false], ['B\u03bfb', false], ['Ali\u0441e ليلى', false], ['Дима ελ', false], ['A\u13aa', false], ['たろう김', false], ['ㄅた', false], ['山\u0434', false],
+];
+
+test('a name of mixed scripts is marked wherever it stands, and others are not', async () => {
+  const server = await startServer();
+  const alice = await person(server, 'Alice');
+  for (const [name] of SCRIPTS) {
+    const one = await connect(server, { name });
+    one.say(`I am ${name}`);
+    await alice.sees(`I am ${name}`);
+    const marks = await alice.page.$$eval('#feed .msg:last-child .name .mixed', (n) => n.map((x) => [x.textContent, Boolean(x.title)]));
+    same(marks, SCRIPTS.find(([it]) => it === name)[1] ? [] : [['mixed alphabets', true]], `marks of ${name}`);
+    one.close();
+  }
+  const mallory = await connect(server, { name: '\u0410lice' });
+  mallory.send({ type: 'typing' });
+  for (const place of ['#typing', '#people', '#feed .note:last-child']) {
+    await until(async () => (await alice.page.textContent(place)).includes('\u0410lice mixed alphabets'), `a mark in ${place}`);
+  }
 });
 
 test('what overrides direction reaches no further than its message, and into no name', async () => {

@@ -340,7 +340,7 @@ check("close_handshake", "a Close is answered with its own code", async (url) =>
 });
 
 check("going_away", "a server that is told to stop says Close 1001 to all", async (url) => {
-  if (!SERVER_PID) return;
+  if (!SERVER_PID) throw new Error("nobody has said whom to send SIGTERM");
   const [alice, bob] = await pair(url);
   process.kill(SERVER_PID, "SIGTERM");
   await alice.expect("Close 1001");

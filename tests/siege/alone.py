@@ -16,5 +16,5 @@ import attacks  # noqa: E402, F401
 
 if __name__ == "__main__":
     host, _, port = sys.argv[1].rpartition(":")
-    function = attacker.ATTACKS[sys.argv[2]].function
-    print(json.dumps(attacker.perform(function, [(host, int(port))], float(sys.argv[3]))))
+    attack = attacker.ATTACKS[sys.argv[2]]
+    print(json.dumps(attacker.perform(attack, [(host, int(port))], float(sys.argv[3]))))

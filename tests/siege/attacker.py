@@ -67,7 +67,7 @@ ALIVE = raw.masked(0x8A)  # a Pong that nobody has asked for
 class Peer:
     """One connection of an attacker."""
 
-    def __init__(self, siege, source=None, receive_buffer=None, address=None):
+    def __init__(self, siege, source=None, receive_buffer=None, address=None, waits=True):
         address = address or siege.address
         self.sent = self.received = 0
         self.first = b""  # what came with the answer to the handshake
@@ -78,10 +78,11 @@ class Peer:
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.bind((source or net.address(net.ATTACKER), 0))
-        self.socket.settimeout(min(CONNECT_SECONDS, siege.seconds_left()))
+        self.socket.bind((source or siege.home, 0))
+        self.socket.settimeout(min(CONNECT_SECONDS, siege.seconds_left()) if waits else 0)
         siege.peers.append(self)
-        self.socket.connect(address)
+        with contextlib.suppress(BlockingIOError):
+            self.socket.connect(address)
 
     def send(self, data):
         """Blocks until it is sent or the attack is over."""
@@ -110,11 +111,11 @@ class Peer:
             data += more
         return data[9:12].decode(), data.partition(b"\r\n\r\n")[2]
 
-    def hear(self, *words):
-        """Reads until one of these has come, or the connection has ended; all that has come."""
+    def hear(self, words):
+        """Reads until they have come, or the connection has ended; all that has come."""
         data = self.first
         with contextlib.suppress(OSError):
-            while not any(each in data for each in words) and (more := self.receive()):
+            while words not in data and (more := self.receive()):
                 data += more
         return data
 
@@ -145,8 +146,10 @@ class Peer:
 class Siege:
     """One run of an attack against one server."""
 
-    def __init__(self, addresses, seconds):
+    def __init__(self, attack, addresses, seconds):
         self.address, self.addresses = addresses[0], addresses
+        # Of its own: what one attack has used up must not hold back the next.
+        self.home = net.address(net.ATTACKER, list(ATTACKS).index(attack.name))
         self.until = time.monotonic() + seconds
         self.peers = []
         self.connected = self.refused = 0
@@ -192,9 +195,15 @@ class Siege:
         peer.close()
         return None
 
+    def enter(self, room, **more):
+        """The same, where there is no attack without it."""
+        if not (peer := self.member(room, **more)):
+            raise ConnectionRefusedError(f"no member of {room}")
+        return peer
+
     def limits(self):
         """The rate and the burst that `welcome` names."""
-        peer = self.member("siege-limits")
+        peer = self.enter("siege-limits")
         found = re.search(rb'"rate":(\d+),"burst":(\d+)', peer.hear(b'"burst":'))
         peer.close()
         return int(found[1]) or 50, int(found[2])
@@ -212,6 +221,24 @@ class Siege:
         }
 
 
+def keep_alive(siege, peers):
+    """Members who read all that comes and answer Pings, in the background."""
+
+    for peer in peers:
+        peer.socket.settimeout(0)
+
+    def live():
+        while siege.is_on():
+            for peer in peers:
+                with contextlib.suppress(OSError):
+                    peer.socket.send(ALIVE)
+                    while count := len(peer.socket.recv(1 << 16)):
+                        peer.received += count
+            siege.wait(0.5)
+
+    threading.Thread(target=live, daemon=True).start()
+
+
 def paced(siege, per_second, act):
     """Acts so often a second, in groups of those that are due."""
     start, done = time.monotonic(), 0
@@ -222,12 +249,12 @@ def paced(siege, per_second, act):
         siege.wait(0.5 / per_second)
 
 
-def perform(function, addresses, seconds):
+def perform(attack, addresses, seconds, is_allowance=False):
     """Runs an attack in this process; what it cost."""
-    siege = Siege(addresses, seconds)
+    siege = Siege(attack, addresses, seconds)
     end = siege.until
     try:
-        function(siege)
+        (attack.allowance if is_allowance else attack.function)(siege)
     except OSError as error:
         if siege.is_on():
             siege.note(f"ended by {error!r}")
@@ -235,14 +262,14 @@ def perform(function, addresses, seconds):
     return siege.cost()
 
 
-def run(function, addresses, seconds):
+def run(attack, addresses, seconds, is_allowance=False):
     """Runs an attack in a process of its own, on the core of the clients; what it cost."""
     ours, theirs = multiprocessing.Pipe()
 
     def body():
         ours.close()
-        os.sched_setaffinity(0, net.cores()[1])
-        theirs.send(perform(function, addresses, seconds))
+        os.sched_setaffinity(0, net.OTHERS)
+        theirs.send(perform(attack, addresses, seconds, is_allowance))
         os._exit(0)  # whatever else still reads
 
     process = multiprocessing.get_context("fork").Process(target=body)

@@ -1,15 +1,25 @@
 """Small machines: how a server is started so that it has little."""
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import subprocess
 
 SKIPS = pathlib.Path(__file__).resolve().parent.parent / "skips"
 
+MEMORY_KIB = 256 << 10  # the most that --memory is by default
 ADDRESS_SPACE = 64 << 20
 SMALL_MEMORY_KIB = 16 << 10
 PERIOD_US, QUOTA_US = 10_000, 1_000  # a tenth of a core, a millisecond at a time
+
+
+@dataclasses.dataclass
+class Box:
+    command: list
+    options: list = dataclasses.field(default_factory=list)
+    budget_kib: int = MEMORY_KIB  # of --memory
+    is_preferred: bool = True  # runs before all other processes, and so without a quota
 
 
 class Skipped(Exception):
@@ -18,14 +28,14 @@ class Skipped(Exception):
 
 @contextlib.contextmanager
 def plain(binary):
-    yield [binary], [], None
+    yield Box([binary])
 
 
 @contextlib.contextmanager
 def small(binary):
     """64 MiB of address space, 16 MiB of which are for peers and rooms."""
     command = ["prlimit", f"--as={ADDRESS_SPACE}", binary]
-    yield command, ["--memory", f"{SMALL_MEMORY_KIB}K"], SMALL_MEMORY_KIB
+    yield Box(command, ["--memory", f"{SMALL_MEMORY_KIB}K"], SMALL_MEMORY_KIB)
 
 
 @contextlib.contextmanager
@@ -33,7 +43,8 @@ def tenth(binary):
     """A tenth of a core."""
     group = make_group()
     try:
-        yield ["sh", "-c", f'echo $$ >{group}/cgroup.procs && exec "$@"', "sh", binary], [], None
+        command = ["sh", "-c", f'echo $$ >{group}/cgroup.procs && exec "$@"', "sh", binary]
+        yield Box(command, is_preferred=False)
     finally:
         os.rmdir(group)
 
@@ -61,7 +72,7 @@ BOXES = {"plain": plain, "small": small, "tenth": tenth}
 
 
 def made(name, binary):
-    """The command, the options and the budget of such a box; it is gone afterwards."""
+    """Such a box; it is gone afterwards."""
     return BOXES[name](binary)
 
 

@@ -175,6 +175,13 @@ class Row:
         allowed = budget_kib if attack.leaves_history else MEMORY_KIB
         self.expect(kept <= allowed, f"afterwards: {size(kept * 1024)} of memory more")
 
+    def __str__(self):
+        """Everything about it, when it has just been measured."""
+        lines = [" | ".join(self.cells())]
+        lines += [f"    {failure}" for failure in self.failures]
+        lines += [f"    its log, {count} times: {line}" for line, count in self.log()]
+        return "\n".join(lines)
+
     def cells(self):
         window, cost = self.windows["attack"], self.windows["attack"].cost
         now, more = self.now, window.cores - self.windows["base"].cores

@@ -22,11 +22,10 @@ import boxes  # noqa: E402
 import judge  # noqa: E402
 import net  # noqa: E402
 import witness  # noqa: E402
-from box import Box  # noqa: E402
+from server import Server  # noqa: E402
 
 PING_SECONDS = 2
 OPTIONS = ["--ping", f"{PING_SECONDS}s"]
-BUDGET_KIB = 256 << 10  # of --memory, where nothing else is said
 
 
 class Lengths:
@@ -46,37 +45,38 @@ class Lengths:
 class Session:
     """A server, a witness, and one attack or some of them."""
 
-    def __init__(self, lengths, command, options, some):
+    def __init__(self, lengths, box, some):
         self.lengths, self.attacks = lengths, some
         self.is_read = all(each.needs != "unread log" for each in some)
-        options = [*OPTIONS, *options, *some[0].options]
-        self.box = Box(command, options, self.is_read)
-        self.other = Box(command, options, self.is_read) if lengths.control else None
-        self.witness = witness.Witness(self.box.address, PING_SECONDS)
+        self.budget_kib = box.budget_kib
+        options = [*OPTIONS, *some[0].options]
+        self.server = Server(box, options, self.is_read)
+        self.other = Server(box, options, self.is_read) if lengths.control else None
+        self.witness = witness.Witness(self.server.address, PING_SECONDS)
 
     def window(self, work):
         """Does some work, and measures the server meanwhile."""
-        box, asked = self.box, self.box.connections()
-        before, known = box.usage() or (0, 0), len(box.lines)
-        if box.is_alive():
-            box.process.forget_peak()
+        server, asked = self.server, self.server.connections()
+        before, known = server.usage() or (0, 0), len(server.lines)
+        if server.is_alive():
+            server.process.forget_peak()
         start = time.monotonic()
         cost = work()
-        end, peak = time.monotonic(), box.peak_kib()
-        after = box.usage() or before
+        end, peak = time.monotonic(), server.peak_kib()
+        after = server.usage() or before
         cores = (after[0] - before[0]) / (end - start)
-        lines = box.lines[known:]
+        lines = server.lines[known:]
         return judge.Window(start, end, cores, before[1], peak, asked, cost, lines)
 
     def run(self):
         """The windows of each attack, and what the witness has collected."""
-        lengths, box = self.lengths, self.box
+        lengths, server = self.lengths, self.server
         time.sleep(lengths.settle)
         shared = {"base": self.window(lambda: time.sleep(lengths.base))}
         flood = next((each for each in self.attacks if each.allowance), None)
         if flood:
             shared["allowance"] = self.window(
-                lambda: attacker.run(flood.allowance, box.addresses, lengths.allowance)
+                lambda: attacker.run(flood, server.addresses, lengths.allowance, is_allowance=True)
             )
         results = []
         for each in self.attacks:
@@ -84,17 +84,16 @@ class Session:
             if self.other:
                 seconds = lengths.control
                 windows["control"] = self.window(
-                    lambda: attacker.run(each.function, self.other.addresses, seconds)
+                    lambda: attacker.run(each, self.other.addresses, seconds)
                 )
                 self.other.stop()
             seconds = each.short_seconds if lengths.is_short else each.seconds
-            windows["attack"] = self.window(
-                lambda: attacker.run(each.function, box.addresses, seconds)
-            )
+            windows["attack"] = self.window(lambda: attacker.run(each, server.addresses, seconds))
             time.sleep(lengths.rest)
+            server.wait_until_gone(windows["attack"].connections)
             windows["after"] = self.window(lambda: time.sleep(lengths.after))
             results.append((each, windows))
-            if not box.is_alive():
+            if not server.is_alive():
                 break
         time.sleep(lengths.end)
         return results, self.witness.collect()
@@ -102,7 +101,7 @@ class Session:
     def stop(self):
         if self.other:
             self.other.stop()
-        return self.box.stop()
+        return self.server.stop()
 
 
 def sessions(chosen, is_short):
@@ -113,28 +112,30 @@ def sessions(chosen, is_short):
     return [list(group) for _, group in itertools.groupby(sorted(chosen, key=key), key)]
 
 
-def besiege(command, options, chosen, is_short, budget_kib):
-    rows, lengths = [], Lengths(is_short)
-    waiting = sessions(chosen, is_short)
-    while waiting:
-        group = waiting.pop(0)
-        session = Session(lengths, command, options, group)
+def judged(session):
+    """The rows of a session, and its attacks that had no server any more."""
+    try:
         results, collected = session.run()
-        is_alive = session.box.is_alive()
+    finally:
+        is_alive = session.server.is_alive()
         status = session.stop()
-        for each, windows in results:
-            rows.append(judge.Row(each, windows, collected, budget_kib))
-            print(judge.table([rows[-1]]).rpartition("\n")[2], flush=True)
-        if not is_alive or status != 0:
-            how = "was stopped" if is_alive else "ended by itself"
-            rows[-1].failures.append(f"it {how} with status {status}")
-            if rest := group[len(results) :]:
-                waiting.insert(0, rest)
-        for row in rows[-len(results) :]:
-            for failure in row.failures:
-                print(f"    {row.name}: {failure}", flush=True)
-            for line, count in row.log():
-                print(f"    {row.name}: its log, {count} times: {line}", flush=True)
+    rows = [judge.Row(each, windows, collected, session.budget_kib) for each, windows in results]
+    if not is_alive or status != 0:
+        how = "when it was told to stop" if is_alive else "by itself"
+        rows[-1].failures.append(f"it ended {how}, with status {status}")
+    return rows, session.attacks[len(rows) :]
+
+
+def besiege(box, chosen, is_short):
+    rows, waiting = [], sessions(chosen, is_short)
+    while waiting:
+        session = Session(Lengths(is_short), box, waiting.pop(0))
+        more, rest = judged(session)
+        if rest:
+            waiting.insert(0, rest)
+        for row in more:
+            print(row, flush=True)
+        rows += more
     return rows
 
 
@@ -154,8 +155,8 @@ def main(given):
             boxes.skip(f"tests/siege {each.name}", "no network namespace can be made here")
     chosen = [each for each in chosen if each.needs != "network" or given.own_network]
     try:
-        with boxes.made(given.box, given.binary) as (command, options, budget_kib):
-            rows = besiege(command, options, chosen, given.short, budget_kib or BUDGET_KIB)
+        with boxes.made(given.box, given.binary) as box:
+            rows = besiege(box, chosen, given.short)
     except boxes.Skipped as reason:
         boxes.skip(f"tests/siege --box {given.box}", str(reason))
         return 0

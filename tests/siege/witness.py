@@ -272,13 +272,11 @@ class Witness:
             target=self.run, args=(address, ping_seconds, theirs), daemon=True
         )
         self.process.start()
-        net.prefer(self.process.pid)
         theirs.close()
 
     @staticmethod
     def run(address, ping_seconds, pipe):
-        _, cores = net.cores()
-        os.sched_setaffinity(0, cores)
+        net.stay_apart()
         asyncio.run(watch(address, ping_seconds, pipe))
 
     def collect(self):

@@ -13,6 +13,9 @@ import websockets
 
 PATIENCE = raw.PATIENCE
 
+RATE, BURST = 20, 40  # what the server allows each client
+HASTE = 200  # messages that one sends at once
+
 
 class Broken(Exception):
     """The server did what it must not."""
@@ -54,7 +57,7 @@ class Load:
         # (when, seconds until the own echo, seconds until the control's echo)
         self.latencies = []
         self.counts = dict.fromkeys(
-            "heard resumed too_slow over_rate faults refused scraped vanished besieged".split(), 0
+            "heard resumed too_slow slowed faults refused scraped vanished besieged".split(), 0
         )
         self.run = f"{random.getrandbits(32):08x}"  # no text of one run is one of another
 
@@ -317,19 +320,21 @@ async def scraping(load, name):
 
 
 async def hasty(load, name):
-    """Says more than it may, for longer than it may."""
-    while True:
-        async with load.connect(name, "market") as connection:
-            with contextlib.suppress(websockets.ConnectionClosed):
-                while True:
-                    await connection.send(chat("buy this"))
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(0.02):
-                            while True:
-                                await connection.recv()
-            if connection.close_code != 1008:
-                raise Broken(f"{name} was sent away with {connection.close_code}")
-            load.count("over_rate")
+    """Says more at once than it may, and is only read more slowly: all of it is said in the end."""
+    async with load.connect(name, "market") as connection:
+        for number in itertools.count():
+            last = f"{load.run} {number}"
+            start = time.monotonic()
+            for _ in range(HASTE - 1):
+                await connection.send(chat("buy this"))
+            await connection.send(chat(last))
+            async with asyncio.timeout(HASTE / RATE + PATIENCE):
+                while json.loads(await connection.recv())["payload"].get("message") != last:
+                    pass
+            took, least = time.monotonic() - start, (HASTE - BURST) / RATE
+            if took < least - 1:
+                raise Broken(f"{name} said {HASTE} messages in {took:.1f} s, not in {least}")
+            load.count("slowed")
 
 
 # How many there are of each temper. Together they keep a core busy for a few per cent of its time.

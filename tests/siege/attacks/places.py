@@ -4,32 +4,39 @@ The server has PLACES of them, some of which the healthy clients need.
 Cost: a TCP handshake each, with or without a request.
 """
 
+import collections
+
 import raw
 from attacker import attack, paced
 
 PLACES = ["--max-peers", "120"]
+HELD_MAX = 2000
 
 
-def keep(siege, per_second, request=None, most=2000):
-    """Opens so many a second, and keeps them open."""
-    held = []
+def keep(siege, per_second, request=b""):
+    """Opens so many a second, whether they are taken in or not, and keeps them open."""
+    held, fresh = collections.deque(), []
 
     def one():
-        peer = siege.connect()
-        if not peer:
-            return
-        held.append(peer)
-        if request:
-            try:
-                peer.send(request)
-            except OSError:
-                pass
-        if len(held) > most:
-            held.pop(0).close()
+        if peer := siege.connect(waits=False):
+            held.append(peer)
+            fresh.append(peer)
+        if len(held) > HELD_MAX:
+            held.popleft().close()
+        fresh[:] = [each for each in fresh if request and not has_asked(each, request)]
 
     paced(siege, per_second, one)
-    for peer in held:
-        peer.close()
+
+
+def has_asked(peer, request):
+    """Whether it need not be tried again."""
+    try:
+        peer.sent += peer.socket.send(request)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 @attack("connections that are over and stay open, 100 a second", options=PLACES)
@@ -48,7 +55,7 @@ def dripped_requests(siege):
     while siege.is_on():
         for at, peer in enumerate(held):
             try:
-                peer.send(b"G" if not peer.sent else b"E")
+                peer.send(b"x" if peer.sent else b"GET /chat HTTP/1.1\r\nX: ")
             except OSError:
                 peer.close()
                 held[at] = siege.connect() or peer

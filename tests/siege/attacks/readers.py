@@ -37,10 +37,10 @@ def read_some(peers, seconds):
 def burst(siege):
     _, burst_messages = siege.limits()
     readers = [
-        siege.member("arena", receive_buffer=replays.SMALL_BUFFER, source=net.address(net.CROWD, n))
+        siege.enter("arena", receive_buffer=replays.SMALL_BUFFER, source=net.address(net.CROWD, n))
         for n in range(READERS)
     ]
-    writer = siege.member("arena")
+    writer = siege.enter("arena")
     writer.read_all()
     dismissed = 0
     while siege.is_on() and readers:
@@ -61,15 +61,14 @@ def burst(siege):
 
 @attack("a room that shrinks below a crowd and grows again while it is written to")
 def shrinking_room(siege):
-    crowd = [siege.member("arena", source=net.address(net.CROWD, n)) for n in range(62)]
-    crowd = [peer for peer in crowd if peer]
-    writers = [siege.member("arena", source=net.address(net.CROWD, 200 + n)) for n in range(2)]
+    crowd = [siege.enter("arena", source=net.address(net.CROWD, n)) for n in range(62)]
+    writers = [siege.enter("arena", source=net.address(net.CROWD, 200 + n)) for n in range(2)]
     for writer in writers:
         writer.read_all()
     words = chat("spam " * 100) * 25
     lost = turns = 0
     while siege.is_on():
-        coming = [siege.member("arena", source=net.address(net.CROWD, 100 + n)) for n in range(4)]
+        coming = [siege.enter("arena", source=net.address(net.CROWD, 100 + n)) for n in range(4)]
         for writer in writers:
             writer.socket.settimeout(0.001)
             try:
@@ -77,13 +76,15 @@ def shrinking_room(siege):
             except OSError:
                 pass
         for peer in coming:
-            if peer:
-                peer.close()
+            peer.close()
         end = time.monotonic() + 0.2
         while time.monotonic() < end:
             gone = read_some(crowd, 0.02)
             lost += len(gone)
             crowd = [peer for peer in crowd if peer not in gone]
+        for peer in crowd:
+            with contextlib.suppress(OSError):
+                peer.send(ALIVE)
         turns += 1
     siege.note(f"shrank {turns} times")
     if lost:
@@ -93,10 +94,10 @@ def shrinking_room(siege):
 @attack("members of the attacked room who read a few bytes a second")
 def slow_readers(siege):
     peers = [
-        siege.member("lobby", receive_buffer=replays.SMALL_BUFFER, source=net.address(net.CROWD, n))
+        siege.enter("lobby", receive_buffer=replays.SMALL_BUFFER, source=net.address(net.CROWD, n))
         for n in range(50)
     ]
-    writer = siege.member("lobby")
+    writer = siege.enter("lobby")
     writer.read_all()
     while siege.is_on():
         writer.socket.settimeout(0.05)
@@ -104,7 +105,7 @@ def slow_readers(siege):
             writer.sent += writer.socket.send(replays.LARGE)
         except TimeoutError:
             pass
-        for peer in filter(None, peers):
+        for peer in peers:
             try:
                 peer.send(ALIVE)
                 peer.received += len(peer.socket.recv(16))
@@ -125,9 +126,9 @@ def silenced(siege, group):
 
 @attack("members who are gone without a word, while their room is written to", needs="network")
 def half_open(siege):
-    peers = [siege.member("lobby", source=net.address(net.GONE, n)) for n in range(100)]
-    for peer in filter(None, peers):
+    peers = [siege.enter("lobby", source=net.address(net.GONE, n)) for n in range(100)]
+    for peer in peers:
         peer.read_all()
     silenced(siege, net.GONE)
-    for peer in filter(None, peers):
+    for peer in peers:
         peer.close()

@@ -17,6 +17,7 @@ JOINERS = 200
 ALIVE_SECONDS = 1.5
 SMALL_BUFFER = 4096
 PROGRESS_SECONDS = 30
+BUFFER_BYTES = 320 << 10  # of a connection, in the kernel: twice what the server asks for, and more
 
 
 def fill(siege, room, messages=HISTORY, text=LARGE):
@@ -49,14 +50,18 @@ def hold(siege, peers, stop=lambda: False):
 @attack("joiners who never read a large replay", seconds=(40, 3), leaves_history=True)
 def unread_replays(siege):
     fill(siege, "archive")
-    peers = []
+    peers, before = [], net.socket_buffers()
     for number in range(JOINERS):
         peer = siege.member(
             "archive", receive_buffer=SMALL_BUFFER, source=net.address(net.CROWD, number)
         )
         if peer:
             peers.append(peer)
-    siege.note(f"{len(peers)} joined")
+    siege.wait(0.5)
+    each = (net.socket_buffers() - before) // max(1, len(peers))
+    siege.note(f"{len(peers)} joined, {each >> 10} KB of socket buffers each")
+    if each > BUFFER_BYTES:
+        siege.fail(f"{each >> 10} KB of socket buffers for each who does not read")
     start = time.monotonic()
     hold(siege, peers)
     stayed = time.monotonic() - start

@@ -6,7 +6,7 @@ Cost: a request each.
 import time
 
 import raw
-from attacker import attack
+from attacker import CONNECT_SECONDS, attack
 from . import replays
 
 FAULTY = b"GET /nothing HTTP/1.1\r\nHost: box\r\n\r\n"
@@ -18,10 +18,13 @@ def ask(siege, request):
     """Seconds until it is answered whole."""
     start = time.monotonic()
     if peer := siege.connect():
+        # To its end, also where the attack is over meanwhile: a half answer is another thing.
+        peer.socket.settimeout(CONNECT_SECONDS)
         try:
-            peer.send(request)
-            while peer.receive():
-                pass
+            peer.socket.sendall(request)
+            peer.sent += len(request)
+            while count := len(peer.socket.recv(1 << 16)):
+                peer.received += count
         except OSError:
             return None
         finally:

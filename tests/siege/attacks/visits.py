@@ -6,7 +6,7 @@ Cost: a handshake for each visit.
 import time
 
 import net
-from attacker import attack
+from attacker import attack, keep_alive
 
 CROWD = 500
 CROWD_PER_ADDRESS = 100
@@ -24,6 +24,7 @@ def visits(siege):
         source = net.address(net.CROWD, number // CROWD_PER_ADDRESS)
         if peer := siege.member("stadium", name=f"spectator-{number:04}" + "m" * 40, source=source):
             crowd.append(peer)
+    keep_alive(siege, crowd)
     start, before = time.monotonic(), len(siege.peers)
     admitted = 0
     while siege.is_on():
@@ -32,7 +33,7 @@ def visits(siege):
             siege.wait(0.01)
             continue
         admitted += 1
-        peer.hear(b'"userJoined"', b'"userCount"')
+        peer.hear(b'"welcome"')
         peer.close()
     made, seconds = siege.peers[before:], time.monotonic() - start
     sent, received = sum(p.sent for p in made), sum(p.received for p in made)

@@ -3,27 +3,29 @@
 import asyncio
 import contextlib
 import fcntl
-import os
 import re
 import subprocess
 import threading
+import time
 
+import judge
 import meter
 import net
 
 LISTEN_SECONDS = 20  # until it listens, under emulation too
 STOP_SECONDS = 8  # from SIGTERM to the end, which promises five
+GONE_SECONDS = 5  # that closing a connection takes at most: two to read the rest, two for the Close
 PIPE_BYTES = 4096  # the smallest pipe: a log that nobody reads is soon full
 
 
-class Box:
-    def __init__(self, command, options, reads_log=True):
+class Server:
+    def __init__(self, box, options, reads_log=True):
         listen = ["--listen", f"{net.address(net.SERVER)}:0"]
-        self.child = subprocess.Popen([*command, *listen, *options], stderr=subprocess.PIPE)
+        self.child = subprocess.Popen(
+            [*box.command, *listen, *box.options, *options], stderr=subprocess.PIPE
+        )
         fcntl.fcntl(self.child.stderr, fcntl.F_SETPIPE_SZ, PIPE_BYTES if not reads_log else 1 << 16)
-        own, _ = net.cores()
-        os.sched_setaffinity(self.child.pid, own)
-        net.prefer(self.child.pid)
+        net.separate(self.child.pid, box.is_preferred)
         self.process = meter.Process(self.child.pid)
         self.lines = []
         self.addresses = []
@@ -32,7 +34,7 @@ class Box:
         while len(self.addresses) < 1 + options.count("--listen"):
             line = self.child.stderr.readline().decode(errors="replace")
             if not line:
-                raise SystemExit(f"{command} did not listen: {''.join(self.lines)}")
+                raise SystemExit(f"{box.command} did not listen: {''.join(self.lines)}")
             self.lines.append(line)
             if found := re.search(r"listening addr=(\S+):(\d+)", line):
                 self.addresses.append((found[1].strip("[]"), int(found[2])))
@@ -66,6 +68,16 @@ class Box:
             metrics = asyncio.run(asyncio.wait_for(meter.scrape(self.address), 5))
             return int(metrics.of("connections")) - 1
         return None
+
+    def wait_until_gone(self, before):
+        """Until there are about as many connections as before; for so long may who has hung up
+        still be read."""
+        deadline = time.monotonic() + GONE_SECONDS
+        while time.monotonic() < deadline and self.is_alive():
+            now = self.connections()
+            if None in (now, before) or now <= before + judge.CONNECTIONS:
+                break
+            time.sleep(0.2)
 
     def stop(self):
         """SIGTERM; its status, None where it had to be killed."""
