@@ -31,9 +31,9 @@ class Metrics:
             ("accepted = connections + closed", of("accepted"), of("connections") + of("closed")),
             ("joined = members + exited", of("joined"), of("members") + of("exited")),
             (
-                "texts = messages + typing + rejected + dropped for their rate",
+                "texts = messages + typing + rejected",
                 of("received", "text"),
-                of("messages") + of("typing") + of("rejected") + of("exited", "over_rate"),
+                of("messages") + of("typing") + of("rejected"),
             ),
             ("frames that wait = 0", of("queue_frames_sum"), 0),
             ("closed as served, and this answer = served", of("closed", "served") + 1, of("served")),

@@ -13,6 +13,9 @@ import websockets
 
 PATIENCE = raw.PATIENCE
 
+# What the server is started with.
+RATE, BURST = 20, 40
+
 
 class Broken(Exception):
     """The server did what it must not."""
@@ -54,7 +57,7 @@ class Load:
         # (when, seconds until the own echo, seconds until the control's echo)
         self.latencies = []
         self.counts = dict.fromkeys(
-            "heard resumed too_slow over_rate faults refused scraped vanished".split(), 0
+            "heard resumed too_slow waited faults refused scraped vanished".split(), 0
         )
         self.run = f"{random.getrandbits(32):08x}"  # no text of one run is one of another
 
@@ -317,19 +320,25 @@ async def scraping(load, name):
 
 
 async def hasty(load, name):
-    """Says more than it may, for longer than it may."""
+    """Says more at once than it may. All of it comes, in order, and no faster than it may."""
     while True:
         async with load.connect(name, "market") as connection:
-            with contextlib.suppress(websockets.ConnectionClosed):
-                while True:
-                    await connection.send(chat("buy this"))
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(0.02):
-                            while True:
-                                await connection.recv()
-            if connection.close_code != 1008:
-                raise Broken(f"{name} was sent away with {connection.close_code}")
-            load.count("over_rate")
+            start, told = time.monotonic(), 0
+            own = [f"{load.run} {name} {number} {start}" for number in range(BURST + 2 * RATE)]
+            for text in own:
+                await connection.send(chat(text))
+            async with asyncio.timeout(PATIENCE):
+                while told < len(own):
+                    payload = json.loads(await connection.recv())["payload"]
+                    if name in payload.get("message", ""):
+                        if payload["message"] != own[told]:
+                            raise Broken(f"{payload['message']!r} came in place of {own[told]!r}")
+                        told += 1
+            # A token comes back while the first of them are under way.
+            if (took := time.monotonic() - start) < 1.9:
+                raise Broken(f"{len(own)} messages took {took:.2f} s")
+            load.count("waited")
+        await asyncio.sleep(random.uniform(0, 2))
 
 
 # How many there are of each temper. Together they keep a core busy for a few per cent of its time.
