@@ -10,6 +10,7 @@ _hallway() {
     --rooms-max) COMPREPLY=() ;;
     --max-peers) COMPREPLY=() ;;
     --max-peers-per-ip) COMPREPLY=() ;;
+    --joins) COMPREPLY=() ;;
     --queue-frames) COMPREPLY=() ;;
     --queue-bytes) COMPREPLY=() ;;
     --message-bytes) COMPREPLY=() ;;
@@ -18,7 +19,7 @@ _hallway() {
     --ping) COMPREPLY=() ;;
     --user) COMPREPLY=($(compgen -u -- "$2")) ;;
     --log) COMPREPLY=($(compgen -W "error warn info debug" -- "$2")) ;;
-    *) COMPREPLY=($(compgen -W "--listen --origin --history --text-bytes --announce-up-to --rooms-max --max-peers --max-peers-per-ip --queue-frames --queue-bytes --message-bytes --rate --burst --ping --user --log --check --help --version" -- "$2")) ;;
+    *) COMPREPLY=($(compgen -W "--listen --origin --history --text-bytes --announce-up-to --rooms-max --max-peers --max-peers-per-ip --joins --queue-frames --queue-bytes --message-bytes --rate --burst --ping --user --log --check --help --version" -- "$2")) ;;
     esac
 }
 complete -F _hallway hallway

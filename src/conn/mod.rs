@@ -184,7 +184,8 @@ impl<A: Application> Connections<A> {
             && !std::mem::replace(&mut peer.is_hung_up, true)
             && peer.is_open()
         {
-            self.peers.set_deadline(id, now.mono_ms + CLOSE_MS_MAX);
+            let at_ms = peer.deadline_ms.min(now.mono_ms + CLOSE_MS_MAX);
+            self.peers.set_deadline(id, at_ms);
         }
     }
 

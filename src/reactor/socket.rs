@@ -55,7 +55,8 @@ impl<A: Application> Reactor<A> {
                     self.close_ended();
                 }
                 Accepted::OverFdLimit(socket) => {
-                    turn_away(socket);
+                    // Whatever its address has, it is the server that is full.
+                    turn_away(socket, &self.connections.busy(None));
                     self.connections.handle_over_fd_limit();
                     self.listeners.take_spare();
                 }

@@ -1,13 +1,14 @@
 //! What must hold, whatever happens.
 
 use hallway::limits::{
-    CLOSE_MS_MAX, DRAIN_MS_MAX, EVENT_FRAMES_MAX, PROGRESS_MS_MAX, REQUEST_BYTES_MAX,
-    REQUEST_MS_MAX,
+    CLOSE_MS_MAX, DRAIN_MS_MAX, EVENT_FRAMES_MAX, PENDING_MS_MIN, PROGRESS_MS_MAX,
+    REQUEST_BYTES_MAX, REQUEST_MS_MAX,
 };
+use hallway::peer::PeerId;
 
 use super::client::{Client, Temper};
 use super::connection::{Connection, Resumed, Seen, Wait};
-use super::world::{ROOMS, World};
+use super::world::{ADDRESSES, ROOMS, World};
 use testkit::Driver;
 
 /// Bytes of heap that a connection costs beside what is queued for it and what it has sent.
@@ -102,6 +103,27 @@ impl World {
         }
     }
 
+    /// Who is evicted is of the address that has the most who are no members; where that is the
+    /// newcomer's own, it has had its time.
+    pub(crate) fn check_evicted(&self, evicted: PeerId, newcomer: usize) {
+        let gone = self.find(evicted);
+        let Client { name, connection, .. } = &self.clients[gone];
+        let of = |address| {
+            let here = self.clients.iter().map(|client| &client.connection).enumerate();
+            here.filter(move |&(who, connection)| {
+                connection.peer.is_some() && self.address(who) == address
+            })
+        };
+        let most = of(self.address(gone)).count();
+        for address in 0..ADDRESSES {
+            let pending = of(Some(address)).filter(|(_, other)| other.order.is_none()).count();
+            assert!(pending <= most, "{name} is one of {most}, another address has {pending}");
+        }
+        let age_ms = self.driver.now.mono_ms - connection.since_ms;
+        let is_own = self.address(gone) == self.address(newcomer);
+        assert!(!is_own || age_ms >= PENDING_MS_MIN, "{name} was there for {age_ms} ms");
+    }
+
     /// Between two iterations no input waits but of those who do not read their own answers, and
     /// of those who have sent too fast, until they have a token.
     fn check_input(&self, who: usize) {
@@ -139,9 +161,10 @@ impl World {
                 "{} vanished {silent} ms ago",
                 client.name
             );
-            // Whole seconds of it are counted.
+            // Whole seconds of it are counted, and who is told a Close in the last of them has its
+            // time to read that.
             let stalled = since(stalled_ms.filter(|_| socket.is_blocked));
-            let most = PROGRESS_MS_MAX + 1_000;
+            let most = PROGRESS_MS_MAX + 1_000 + close_ms;
             assert!(stalled <= most, "{} takes nothing for {stalled} ms", client.name);
             let hung_up = since(eof_ms.filter(|_| order.is_some()));
             assert!(hung_up <= close_ms, "{} hung up {hung_up} ms ago", client.name);

@@ -141,8 +141,9 @@ impl World {
     }
 
     /// The process is stopped for so long, and goes on: all deadlines are over at once, and what
-    /// has come in meanwhile has not been read.
+    /// has come in meanwhile has not been read. What it has written before arrives.
     pub(crate) fn stop(&mut self, ms: u64) {
+        self.read_everything();
         self.driver.now.mono_ms += ms;
         // Nobody can be held to a deadline that the server did not keep.
         for connection in self.clients.iter_mut().map(|client| &mut client.connection) {
@@ -287,7 +288,7 @@ impl World {
         self.check_written(who, at_once);
     }
 
-    fn find(&self, peer: PeerId) -> usize {
+    pub(crate) fn find(&self, peer: PeerId) -> usize {
         let who = self.slots[peer.slot()].expect("outputs are for connections that are there");
         let connection = &self.clients[who].connection;
         assert_eq!(connection.peer, Some(peer), "and for nobody who had the slot before");

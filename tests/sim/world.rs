@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use hallway::chat::Setup;
 use hallway::clock::Now;
-use hallway::limits::{JOINS_PERIOD_MS, Limits};
+use hallway::limits::{JOINS_PERIOD_MS, Limits, REFUSALS_MAX};
 use hallway::outbound::Thresholds;
 use hallway::peer::PeerId;
 use testkit::Driver;
@@ -254,7 +254,12 @@ impl World {
         let last = |number| u8::try_from(number).expect("few addresses");
         let ip = |number| IpAddr::V4(Ipv4Addr::new(192, 0, 2, last(number)));
         let ip = self.address(who).map(ip);
+        let most = (self.limits.peers_max + REFUSALS_MAX) as usize;
+        let is_full = self.driver.server.peers().len() >= most;
         let peer = self.watch(None, |driver| driver.connect(ip));
+        if let Some(evicted) = self.driver.closed.last().filter(|_| is_full && peer.is_some()) {
+            self.check_evicted(evicted.id, who);
+        }
         self.collect_closed();
         let Some(peer) = peer else { return };
         if peer.slot() == self.slots.len() {
