@@ -50,7 +50,7 @@ fn main() -> io::Result<()> {
     reactor.run().map(|_| ())
 }
 
-/// The limits at the most that the command line allows, and no pings of ours between the
+/// The limits at the most that the command line allows, no rate, and no pings of ours between the
 /// suite's frames.
 fn lifted() -> Limits {
     let most = |end: &u64| u32::try_from(*end).unwrap_or(u32::MAX);
@@ -59,6 +59,7 @@ fn lifted() -> Limits {
         queue_bytes_max: most(QUEUE_BYTES.end()),
         queue_frames_max: u32::MAX,
         fragments_max: u32::MAX,
+        rate_per_second: 0,
         ping_ms: 0,
         ..Limits::default()
     }

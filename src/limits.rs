@@ -102,8 +102,8 @@ pub const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// `read` calls for one peer and iteration. Excess: the rest waits for the next iteration.
 pub const READS_PER_PEER_AND_ITERATION: usize = 4;
 
-/// Messages and control frames of one peer that are taken in one iteration. Excess: the rest waits
-/// for the next iteration, behind those of others.
+/// Messages and control frames that are taken of what a peer hands in with one `read`. Excess: the
+/// rest waits for the next iteration, behind those of others.
 pub const MESSAGES_PER_PEER_AND_ITERATION: usize = 16;
 
 /// What the kernel may hold of a peer's bytes that are not read, in bytes; Linux doubles it for its

@@ -6,7 +6,7 @@ use hallway::conn::{Counters, Ending};
 use hallway::envelope::REJECTION_CODES;
 use hallway::http::REFUSAL_STATUSES;
 use hallway::limits::{
-    CLOSE_MS_MAX, Limits, PENDING_MS_MIN, RATE_GRACE_MS, REFUSALS_MAX, REQUEST_BYTES_MAX,
+    CLOSE_MS_MAX, Limits, PENDING_MS_MIN, PROGRESS_MS_MAX, REFUSALS_MAX, REQUEST_BYTES_MAX,
     REQUEST_MS_MAX,
 };
 use hallway::outbound::Frames;
@@ -45,10 +45,18 @@ fn end(driver: &mut Driver, ending: Ending) {
                 driver.at(driver.server.poll_timeout().expect("a deadline"));
             }
         }
+        Ending::Stalled => {
+            driver.block(id);
+            while driver.server.counters().exited.sum() == 0 && driver.now.mono_ms < 2 * NOW.mono_ms
+            {
+                // It is not silent.
+                driver.deliver(id, &masked(0x89, b""));
+                driver.at(driver.now.mono_ms + PROGRESS_MS_MAX / 8);
+            }
+        }
         Ending::Protocol => driver.deliver(id, &masked(0x83, b"")),
         Ending::Binary => driver.deliver(id, &masked(0x82, b"")),
         Ending::NotUtf8 => driver.deliver(id, &masked(0x81, b"\xff")),
-        Ending::OverRate => stay_over_the_rate(driver, id),
         Ending::TooBig => driver.deliver(id, &masked(0x81, &[b'a'; 16 * 1024 + 1])),
         Ending::TooSlow => {
             driver.block(id);
@@ -60,19 +68,10 @@ fn end(driver: &mut Driver, ending: Ending) {
     }
 }
 
-fn stay_over_the_rate(driver: &mut Driver, id: PeerId) {
-    for _ in 0..=RATE_GRACE_MS / 500 {
-        (0..30).for_each(|_| driver.deliver(id, &chat("!")));
-        driver.at(driver.now.mono_ms + 500);
-    }
-}
-
 #[test]
 fn each_end_of_a_connection_has_its_number() {
     for ending in Ending::ALL {
-        let is_rated = ending == Ending::OverRate;
-        let rated = Limits { rate_per_second: 10, burst: 10, ..limits() };
-        let mut driver = Driver::new(if is_rated { rated } else { limits() });
+        let mut driver = Driver::new(limits());
         end(&mut driver, ending);
         driver.settle();
         driver.at(driver.now.mono_ms + REQUEST_MS_MAX.max(CLOSE_MS_MAX));
@@ -149,10 +148,9 @@ fn each_error_is_counted_by_its_code() {
         ("empty", r#"{"type":"chatMessage","payload":{"message":""}}"#.to_owned()),
         ("tooLong", format!(r#"{{"type":"chatMessage","payload":{{"message":"{long}"}}}}"#)),
         ("badRef", r#"{"type":"chatMessage","payload":{"message":"a","ref":1}}"#.to_owned()),
-        ("tooFast", "the burst is used up".to_owned()),
     ];
     assert_eq!(messages.each_ref().map(|(code, _)| *code), REJECTION_CODES);
-    let mut driver = Driver::new(Limits { rate_per_second: 1, burst: 6, ..limits() });
+    let mut driver = Driver::new(limits());
     let id = driver.open();
     driver.deliver(id, handshake("", V2).as_bytes());
     for (code, message) in messages {

@@ -33,7 +33,8 @@ fn skip(driver: &mut Driver, ids: &[PeerId]) {
 
 /// A lobby with a crowd in it, to which somebody has just said `text`; nothing is written yet.
 fn crowd_told(text: &str) -> (Driver, Vec<PeerId>) {
-    let mut driver = Driver::new(Limits { announce_up_to: 0, ..Limits::default() });
+    let mut driver =
+        Driver::new(Limits { announce_up_to: 0, rate_per_second: 0, ..Limits::default() });
     let crowd = fill_lobby(&mut driver, CROWD);
     driver.send(crowd[0], &chat(text));
     (driver, crowd)
@@ -227,7 +228,7 @@ fn a_small_room_is_told_at_once() {
 
 #[test]
 fn what_is_said_waits_until_the_pass_before_it_is_over() {
-    let limits = Limits { queue_frames_max: 8, ..Limits::default() };
+    let limits = Limits { queue_frames_max: 8, rate_per_second: 0, ..Limits::default() };
     let mut driver = Driver::new(limits);
     let members = fill_lobby(&mut driver, 3);
     for _ in 0..20 {
@@ -248,7 +249,7 @@ fn what_is_said_waits_until_the_pass_before_it_is_over() {
 /// away, though their sockets had taken everything.
 #[test]
 fn a_room_that_shrinks_while_it_is_written_to_keeps_its_readers() {
-    let mut driver = Driver::new(Limits::default());
+    let mut driver = Driver::new(Limits { rate_per_second: 0, ..Limits::default() });
     let lobby = fill_lobby(&mut driver, CROWD);
     let size = Thresholds::default().crowd;
     let mut room: Vec<PeerId> = (0..size).map(|_| join_room(&mut driver, "den")).collect();

@@ -47,7 +47,7 @@ fn fragments_cost_what_they_carry() {
 
 #[test]
 fn a_member_that_only_pings_costs_one_answer() {
-    let mut driver = Driver::new(Limits::default());
+    let mut driver = Driver::new(Limits { rate_per_second: 0, ..Limits::default() });
     let id = driver.join("mallory");
     driver.block(id);
     let ping = masked(0x89, &[b'?'; 125]);
@@ -134,7 +134,7 @@ fn fill(program: &Program, flooder: &mut TcpStream, enough: usize) -> (usize, us
 #[test]
 fn who_sends_without_end_takes_one_budget_an_iteration_from_the_others() {
     let budget = READS_PER_PEER_AND_ITERATION * READ_BUFFER_BYTES;
-    let program = Program::start(&[]);
+    let program = Program::start(&["--rate", "0"]);
     let mut flooder = program.connect();
     let request = handshake("username=mallory", "");
     flooder.write_all(request.as_bytes()).expect("a request");

@@ -197,6 +197,7 @@ const NUMBERS_ELSEWHERE: &[&str] = &[
     "BLOCK_WORDS",
     "FORESEEN_BYTES_MIN",
     "KEEPALIVE_SLICES",
+    "NS_PER_MS",
     "SOCKET_MODE",
     "BLOCK_SLOTS",
     "BLOCK_IDS",

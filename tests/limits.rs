@@ -4,14 +4,17 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use hallway::conn::{Connections, Ending};
 use hallway::limits::{
-    CLOSE_MS_MAX, DRAIN_MS_MAX, ERROR_BYTES_MAX, Limits, PENDING_MS_MIN, REFERENCE_BYTES_MAX,
-    REFUSALS_MAX, REQUEST_BYTES_MAX, REQUEST_HEADERS_MAX, REQUEST_MS_MAX, ROOM_CHARS_MAX,
-    USERNAME_CHARS_MAX,
+    CLOSE_MS_MAX, DRAIN_MS_MAX, ERROR_BYTES_MAX, Limits, PENDING_MS_MIN, PENDING_PER_ADDRESS_MAX,
+    PROGRESS_MS_MAX, REFERENCE_BYTES_MAX, REFUSALS_MAX, REQUEST_BYTES_MAX, REQUEST_HEADERS_MAX,
+    REQUEST_MS_MAX, ROOM_CHARS_MAX, USERNAME_CHARS_MAX,
 };
 use hallway::outbound::Thresholds;
 use hallway::peer::PeerId;
 use testkit::client::{chat, closing_code, handshake, masked};
 use testkit::{Driver, NOW};
+
+/// Where everybody comes from whose address does not matter.
+const HERE: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
 #[test]
 fn a_request_head_has_ten_seconds_however_it_is_dripped() {
@@ -205,7 +208,8 @@ fn a_reference_has_a_length() {
 #[test]
 fn a_newcomer_gets_as_many_messages_as_the_history_keeps() {
     for history_frames_max in [0, 1, 100] {
-        let mut driver = Driver::new(Limits { history_frames_max, ..Limits::default() });
+        let limits = Limits { history_frames_max, rate_per_second: 0, ..Limits::default() };
+        let mut driver = Driver::new(limits);
         let alice = driver.join("alice");
         for number in 0..150 {
             driver.deliver(alice, &chat(&format!("m{number}")));
@@ -366,7 +370,7 @@ fn a_thousand_closes_at_once_overflow_nobody_who_reads() {
 
 #[test]
 fn every_ping_of_one_segment_is_answered_to_who_reads_and_the_last_to_who_does_not() {
-    let mut driver = Driver::new(Limits::default());
+    let mut driver = Driver::new(Limits { rate_per_second: 0, ..Limits::default() });
     let id = driver.join("alice");
     driver.take(id);
     let numbers = (0..1000_u16).map(u16::to_be_bytes);
@@ -407,24 +411,6 @@ fn a_pong_overtakes_neither_the_handshake_nor_an_earlier_pong() {
     let positions: Vec<_> =
         ["1st", "2nd", "3rd"].map(|name| told.find(name)).into_iter().flatten().collect();
     assert!(positions.is_sorted() && told.ends_with("\u{3}3rd"), "{told:?}");
-}
-
-#[test]
-fn who_sends_too_fast_is_told_and_after_ten_seconds_sent_away() {
-    let limits = Limits { rate_per_second: 10, burst: 5, ..Limits::default() };
-    let mut driver = Driver::new(limits);
-    let id = driver.join("alice");
-    driver.take(id);
-    driver.deliver(id, &[chat("x"), chat("x"), chat("x"), chat("x"), chat("x")].concat());
-    assert!(!driver.text(id).contains("too fast"));
-    driver.deliver(id, &chat("x"));
-    assert!(driver.text(id).contains("too fast: the limit is 10 messages a second"));
-    for step in 1..=40 {
-        assert_eq!(closing_code(&driver.take(id)), None, "after {} ms", step * 250);
-        driver.at(NOW.mono_ms + step * 250);
-        driver.deliver(id, &chat("x").repeat(20));
-    }
-    assert_eq!(closing_code(&driver.take(id)), Some(1008));
 }
 
 #[test]
@@ -536,7 +522,7 @@ fn one_peer_too_many_gets_a_503_and_one_connection_too_many_nothing() {
     for _ in 0..REFUSALS_MAX - 1 {
         driver.open();
     }
-    assert_eq!(driver.connect(None), None);
+    assert_eq!(driver.connect(HERE), None);
     assert_eq!(driver.server.counters().turned_away, 1);
     driver.reset(first);
     let id = driver.join("d");
@@ -557,18 +543,18 @@ fn when_all_slots_are_taken_the_oldest_who_is_no_member_is_evicted() {
     let full = driver.server.peers().len();
 
     driver.now.mono_ms += PENDING_MS_MIN - 1;
-    assert_eq!(driver.connect(None), None, "each has a moment");
+    assert_eq!(driver.connect(HERE), None, "each has a moment");
     driver.now.mono_ms += 1;
     let gone: Vec<_> = (0..=REFUSALS_MAX)
         .map(|_| {
-            assert!(driver.connect(None).is_some(), "one is evicted");
+            assert!(driver.connect(HERE).is_some(), "one is evicted");
             assert_eq!(driver.server.peers().len(), full);
             driver.closed.pop().expect("its socket was dropped").id
         })
         .collect();
     assert_eq!(gone.first(), Some(&reader));
     assert!(gone.is_sorted_by_key(|id| id.generation()), "in the order in which they came");
-    assert_eq!(driver.connect(None), None, "newcomers have their moment too");
+    assert_eq!(driver.connect(HERE), None, "newcomers have their moment too");
     let counters = driver.server.counters();
     assert_eq!(counters.closed.of(Ending::Evicted), u64::from(REFUSALS_MAX));
     assert_eq!((counters.closed.of(Ending::Served), counters.turned_away), (1, 2));
@@ -592,6 +578,146 @@ fn one_address_may_have_so_many_peers() {
     driver.settle();
     let third = driver.join("c");
     assert!(driver.text(third).starts_with("HTTP/1.1 101 "), "a slot has come free");
+}
+
+#[test]
+fn a_websocket_counts_for_its_address_until_it_is_gone() {
+    let mut driver = Driver::new(Limits { peers_per_ip_max: 1, ..Limits::default() });
+    let first = driver.join("a");
+    driver.deliver(first, &masked(0x88, b"\x03\xe8"));
+    assert_eq!(closing_code(&driver.take(first)), Some(1000));
+    let second = driver.join("b");
+    assert!(driver.text(second).starts_with("HTTP/1.1 429 "), "the first is still here");
+    driver.reset(first);
+    let third = driver.join("c");
+    assert!(driver.text(third).starts_with("HTTP/1.1 101 "));
+}
+
+#[test]
+fn a_subscriber_of_ipv6_is_one_address_and_a_unix_socket_none() {
+    let limits = Limits { peers_per_ip_max: 1, ..Limits::default() };
+    let mut driver = Driver::new(limits);
+    let mut join = |ip: Option<&str>| {
+        let ip = ip.map(|ip| ip.parse::<IpAddr>().expect("an address"));
+        let id = driver.connect(ip).expect("a slot");
+        driver.deliver(id, handshake("", "").as_bytes());
+        driver.text(id).split(' ').nth(1).map(ToOwned::to_owned)
+    };
+    for (ip, status) in [
+        (Some("2001:db8::1"), "101"),
+        (Some("2001:db8::2"), "429"),
+        (Some("2001:db8:0:0:ffff::"), "429"),
+        (Some("2001:db8:0:1::1"), "101"),
+        (Some("192.0.2.1"), "101"),
+        (Some("::ffff:192.0.2.1"), "429"),
+        (None, "101"),
+        (None, "101"),
+    ] {
+        assert_eq!(join(ip).as_deref(), Some(status), "{ip:?}");
+    }
+}
+
+#[test]
+fn an_address_may_have_some_connections_for_pages_and_refusals() {
+    let mut driver = Driver::new(Limits { peers_per_ip_max: 1, ..Limits::default() });
+    let member = driver.join("a");
+    let pending: Vec<_> = (0..PENDING_PER_ADDRESS_MAX).map(|_| driver.open()).collect();
+    assert_eq!(driver.connect(HERE), None);
+    assert_eq!(driver.server.counters().turned_away, 1);
+    assert!(driver.connect(None).is_some(), "others may");
+    driver.reset(pending[0]);
+    driver.settle();
+    assert!(driver.connect(HERE).is_some() && driver.connect(HERE).is_none());
+    driver.reset(member);
+    driver.settle();
+    assert!(driver.connect(HERE).is_some(), "a WebSocket is a connection too");
+}
+
+#[test]
+fn the_address_with_the_most_pending_gives_way_at_once() {
+    let address = |last| Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)));
+    let mut driver = Driver::new(Limits { peers_max: 2, ..Limits::default() });
+    let honest = driver.connect(address(1)).expect("a slot");
+    // Two that were WebSockets, and do not go.
+    let over: Vec<_> = (0..2).map(|_| driver.connect(address(2)).expect("a slot")).collect();
+    for &id in &over {
+        driver.deliver(id, handshake("", "").as_bytes());
+        driver.deliver(id, &masked(0x88, b"\x03\xe8"));
+        assert_eq!(closing_code(&driver.take(id)), Some(1000));
+    }
+    for _ in 0..REFUSALS_MAX - 1 {
+        driver.connect(address(2)).expect("a slot");
+    }
+    assert_eq!(driver.connect(address(2)), None, "its own have their moment");
+    for &gone in &over {
+        assert!(driver.connect(address(3)).is_some(), "others need not wait");
+        assert_eq!(driver.closed.pop().map(|socket| socket.id), Some(gone));
+    }
+    assert!(driver.socket(honest).is_some(), "who has one loses none");
+    driver.now.mono_ms += PENDING_MS_MIN;
+    assert!(driver.connect(address(2)).is_some());
+    assert!(driver.socket(honest).is_some());
+}
+
+/// How long somebody stays whose socket takes nothing, though it says something each second.
+fn stalled_ms(limits: Limits) -> u64 {
+    let mut driver = Driver::new(limits);
+    let (alice, bob) = (driver.join("alice"), driver.join("bob"));
+    driver.block(bob);
+    driver.deliver(alice, &chat("x"));
+    let from_ms = driver.now.mono_ms;
+    while driver.server.members("lobby") > 1 && driver.now.mono_ms < from_ms + 100_000 {
+        driver.deliver(bob, &masked(0x8a, b""));
+        // Nobody else keeps it, or is dropped.
+        driver.deliver(alice, &masked(0x8a, b""));
+        driver.pass(1_000);
+    }
+    assert_eq!(driver.server.counters().exited.of(Ending::Stalled), 1);
+    assert!(driver.socket(alice).is_some());
+    driver.now.mono_ms - from_ms
+}
+
+#[test]
+fn who_takes_no_byte_is_dropped_however_much_it_says() {
+    let often = Limits { ping_ms: 1_000, ..Limits::default() };
+    let never = Limits { ping_ms: 0, ..Limits::default() };
+    for limits in [Limits::default(), often, never] {
+        let (ping_ms, ms) = (limits.ping_ms, stalled_ms(limits));
+        assert!((30_000..=31_000).contains(&ms), "{ms} ms with pings after {ping_ms} ms");
+    }
+}
+
+#[test]
+fn who_takes_bytes_slowly_stays() {
+    let mut driver = Driver::new(Limits { ping_ms: 0, ..Limits::default() });
+    let (alice, bob) = (driver.join("alice"), driver.join("bob"));
+    driver.take(bob);
+    driver.block(bob);
+    driver.deliver(alice, &chat(&"x".repeat(1_000)));
+    for _ in 0..20 {
+        driver.pass(PROGRESS_MS_MAX - 1_000);
+        driver.take_more(bob, 1);
+        driver.settle();
+        assert_eq!(driver.server.members("lobby"), 2);
+    }
+    driver.pass(PROGRESS_MS_MAX + 1_000);
+    assert_eq!(driver.server.members("lobby"), 1, "as long as it does");
+}
+
+#[test]
+fn who_has_taken_everything_is_not_stalled() {
+    let mut driver = Driver::new(Limits { ping_ms: 0, ..Limits::default() });
+    let (alice, bob) = (driver.join("alice"), driver.join("bob"));
+    driver.block(bob);
+    driver.deliver(alice, &chat("x"));
+    driver.pass(20_000);
+    driver.unblock(bob);
+    driver.pass(600_000);
+    assert_eq!(driver.server.members("lobby"), 2);
+    driver.block(bob);
+    driver.deliver(alice, &chat("x"));
+    driver.pass(PROGRESS_MS_MAX - 1);
+    assert_eq!(driver.server.members("lobby"), 2, "the clock begins anew");
 }
 
 /// What a GET of /chat without an upgrade is answered.

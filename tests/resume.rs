@@ -556,7 +556,8 @@ fn another_room_is_another_epoch() {
 
 #[test]
 fn a_reader_that_was_too_slow_misses_nothing() {
-    let mut people = People::new(Limits { queue_frames_max: 8, ..Limits::default() });
+    let mut people =
+        People::new(Limits { queue_frames_max: 8, rate_per_second: 0, ..Limits::default() });
     let alice = people.join("username=alice", V2);
     let bob = people.join("username=bob", V2);
     people.take(bob);

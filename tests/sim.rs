@@ -24,6 +24,8 @@ mod model;
 mod random;
 #[path = "sim/shorten.rs"]
 mod shorten;
+#[path = "sim/tokens.rs"]
+mod tokens;
 #[path = "sim/traffic.rs"]
 mod traffic;
 #[path = "sim/world.rs"]
@@ -218,7 +220,7 @@ fn check_reached(runs: &[Outcome]) {
         expect(code.to_owned(), &|run| run.chat.rejected.of(code));
     }
     type Times = fn(&Outcome) -> u64;
-    let events: [(&str, Times); 14] = [
+    let events: [(&str, Times); 17] = [
         ("a server that is full", |run| run.chat.full),
         ("pings", |run| run.counters.pinged),
         ("typing", |run| run.chat.typing),
@@ -227,6 +229,9 @@ fn check_reached(runs: &[Outcome]) {
         ("a handshake at a closed gate", |run| run.reached.parked_joins),
         ("a message at a closed gate", |run| run.reached.parked_texts),
         ("input behind answers of its own", |run| run.reached.deferred),
+        ("a message that waits for a token", |run| run.reached.paused),
+        ("a message that waits for others of its address", |run| run.reached.paused_by_address),
+        ("a join that is too soon for its address", |run| run.reached.refused_joins),
         ("news that are held", |run| run.reached.held),
         ("a replay in pieces", |run| run.reached.replays_in_pieces),
         ("a Close after half a frame", |run| run.reached.closed_in_a_frame),

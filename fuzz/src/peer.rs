@@ -58,7 +58,7 @@ pub fn peer(data: &[u8]) {
         message_bytes_max: input.one_of(&[16 * 1024, 300]),
         text_bytes_max: [200, 20][usize::from(kind >> 1 & 1)],
         rate_per_second: [50, 0, 2][usize::from(kind >> 2) % 3],
-        burst: [1000, 2][usize::from(kind >> 4 & 1)],
+        burst: [8, 2][usize::from(kind >> 4 & 1)],
         ping_ms: [30_000, 0, 1_000][usize::from(kind >> 5) % 3],
         history_frames_max: 3,
         fragments_max: 20,
@@ -198,7 +198,7 @@ impl<A: Application> World<A> {
 
     fn end(mut self, was_slow: bool) -> Outcome {
         self.driver.take_more(self.id, usize::MAX);
-        self.watch.flush(&mut self.driver);
+        self.watch.await_tokens(&mut self.driver, 500, |_| {});
         self.watch.check_idle(&self.driver);
         let counters = self.driver.server.counters();
         let exited = counters.exited;
@@ -232,7 +232,6 @@ fn told(payload: &[u8]) -> Option<Ending> {
         1002 => Ending::Protocol,
         1003 => Ending::Binary,
         1007 => Ending::NotUtf8,
-        1008 => Ending::OverRate,
         1009 => Ending::TooBig,
         1013 => Ending::TooSlow,
         _ => return None,

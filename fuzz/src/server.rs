@@ -86,8 +86,8 @@ impl World {
             queue_frames_max: [256, 8][usize::from(choice & 1)],
             history_frames_max: [100, 0, 3][usize::from(choice >> 1) % 3],
             announce_up_to: [1000, 0, 4][usize::from(choice >> 3) % 3],
-            rate_per_second: [50, 2][usize::from(choice >> 5 & 1)],
-            burst: [1000, 3][usize::from(choice >> 6 & 1)],
+            rate_per_second: [0, 2][usize::from(choice >> 5 & 1)],
+            burst: [8, 3][usize::from(choice >> 6 & 1)],
             queue_bytes_max: [64 * 1024, 8 * 1024][usize::from(choice >> 7)],
             message_bytes_max: 1024,
             peers_max: 7,
@@ -148,9 +148,9 @@ impl World {
             b'd' => self.driver.serve(Server::drain),
             b't' => {
                 let ms = input.one_of(&PAUSES);
-                for observer in self.ids[CLIENTS..].iter().copied().flatten() {
-                    self.driver.send(observer, &masked(0x8a, b""));
-                }
+                let observers: Vec<PeerId> =
+                    self.ids[CLIENTS..].iter().copied().flatten().collect();
+                speak_up(&mut self.driver, &observers);
                 self.watch.pass(&mut self.driver, ms);
             }
             // Some of what is due, and then input comes in between.
@@ -227,7 +227,8 @@ impl World {
             self.driver.serve(|server, now| {
                 server.handle_input(id, &mut frame, now);
                 server.handle_sent(id, 0);
-                server.handle_blocked(id);
+                server.handle_blocked(id, now);
+                server.handle_hang_up(id, now);
                 server.handle_writable(id);
                 server.handle_eof(id, now);
                 server.handle_closed(id, now);
@@ -266,6 +267,8 @@ impl World {
             }
             self.watch.flush(&mut self.driver);
         }
+        let observers: Vec<PeerId> = self.ids[CLIENTS..].iter().copied().flatten().collect();
+        self.watch.await_tokens(&mut self.driver, 20_000, |driver| speak_up(driver, &observers));
         self.watch.pass(&mut self.driver, NEWS_MS_MAX);
         self.watch.check_idle(&self.driver);
     }
@@ -320,6 +323,11 @@ impl World {
         stream.frames.iter().for_each(|&frame| seen.take(frame, notices, &self.clients));
         Some(seen)
     }
+}
+
+/// Nobody of these is silent.
+fn speak_up(driver: &mut Driver, ids: &[PeerId]) {
+    ids.iter().for_each(|&id| driver.send(id, &masked(0x8a, b"")));
 }
 
 /// What the server has said, read once for all who got it: most of the work of a run.

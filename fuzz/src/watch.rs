@@ -96,6 +96,23 @@ impl<A: Application> Watch<A> {
         driver.pass_checked(ms, |driver| self.check_flushed(driver));
     }
 
+    /// Lets time pass, `ms` at once, until everything has been read that was sent too fast: for as
+    /// long as the rate allows. `before` is done each time.
+    pub fn await_tokens(&self, driver: &mut Driver<A>, ms: u64, before: impl Fn(&mut Driver<A>)) {
+        self.flush(driver);
+        let waiting = |driver: &Driver<A>| driver.sockets().map(|socket| socket.unread.len()).max();
+        // The shortest frame has six bytes.
+        let tokens = waiting(driver).unwrap_or(0).div_ceil(6) as u64 + 1;
+        let all_ms = (1_000 * tokens).checked_div(self.limits.rate_per_second.into()).unwrap_or(0);
+        for _ in 0..all_ms.div_ceil(ms) {
+            if waiting(driver).unwrap_or(0) == 0 {
+                return;
+            }
+            before(driver);
+            self.pass(driver, ms);
+        }
+    }
+
     /// Bytes of heap that the limits allow where everything has been written.
     fn held_idle(&self, driver: &Driver<A>) -> usize {
         let Limits { message_bytes_max, history_frames_max, .. } = self.limits;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::routes::{ACME, Answered, draining};
 use super::{Chat, host, origin};
-use crate::conn::{Answer, Caller, full, retry_later, unavailable};
+use crate::conn::{Answer, Caller, address_full, full, retry_later, unavailable};
 use crate::envelope::{Version, name};
 use crate::http::{Request, Response, query_pairs};
 use crate::limits::{ROOM_CHARS_MAX, USERNAME_CHARS_MAX};
@@ -135,20 +135,12 @@ fn check_peer(caller: &Caller<'_>) -> Result<(), Response> {
         return Err(unavailable("memory", sentence));
     }
     if peers.is_address_full(caller.id) {
-        let sentence = "too many connections from your address";
-        return Err(Response::text(429, sentence).with("Hallway-Code", "address"));
+        return Err(address_full());
     }
     let wait_ms = peers.join_wait_ms(caller.id, caller.now);
-    if wait_ms > 0 && peers.is_rated(caller.id) {
+    if wait_ms > 0 {
         let sentence = "too many joins from your address; wait a moment";
         return Err(retry_later(429, "joins", sentence, wait_ms.div_ceil(1_000)));
-    }
-    if wait_ms > 0 {
-        log::warn!(
-            "many joins peer={} limited=no reason=\"it comes from this machine: a proxy here should \
-             limit its clients\"",
-            caller.id
-        );
     }
     Ok(())
 }

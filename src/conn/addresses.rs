@@ -1,8 +1,9 @@
 //! Where connections come from: what one address has, and how much it may.
 //!
 //! An address is an IPv4 address or a /64 of IPv6, which is what one subscriber gets. Unix sockets
-//! have none; all their connections count as one address, which has no rates. Neither has
-//! loopback: behind a proxy on the same machine everybody comes from there.
+//! have none; all their connections count as one address, which has no rates and any number of
+//! connections. Loopback has no rates either: behind a proxy on the same machine everybody comes
+//! from there.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -63,18 +64,25 @@ impl Addresses {
     /// The address of a new connection; `None` where it has as many as it may.
     pub(super) fn open(&mut self, ip: Option<IpAddr>, now: Now) -> Option<Key> {
         self.forget_rested(now);
+        if self.has_too_many(ip) {
+            return None;
+        }
         let ip = ip.map(network);
         let key = match self.keys.get(&ip) {
             Some(&key) => key,
             None => self.insert(ip),
         };
-        let address = &mut self.all[key as usize];
-        let most = self.websockets_max.saturating_add(PENDING_PER_ADDRESS_MAX);
-        if self.websockets_max > 0 && address.connections >= most {
-            return None;
-        }
-        address.connections += 1;
+        self.all[key as usize].connections += 1;
         Some(key)
+    }
+
+    /// Whether an address has as many connections as it may, in any phase.
+    pub(super) fn has_too_many(&self, ip: Option<IpAddr>) -> bool {
+        let key = self.keys.get(&ip.map(network)).copied();
+        key.is_some_and(|key| {
+            let most = self.websockets_max(key).saturating_add(PENDING_PER_ADDRESS_MAX);
+            self.all.get(key as usize).is_some_and(|address| address.connections >= most)
+        })
     }
 
     fn insert(&mut self, ip: Option<IpAddr>) -> Key {
@@ -118,24 +126,36 @@ impl Addresses {
 
     // --- WebSockets
 
+    fn websockets_max(&self, key: Key) -> u32 {
+        match self.websockets_max {
+            0 => u32::MAX,
+            most => self.ip(key).map_or(u32::MAX, |_| most),
+        }
+    }
+
     /// Whether an address has as many WebSockets as it may.
     pub(super) fn is_full(&self, key: Key) -> bool {
         let count = self.all.get(key as usize).map_or(0, |address| address.websockets);
-        self.websockets_max > 0 && count >= self.websockets_max
+        count >= self.websockets_max(key)
     }
 
-    /// A connection has become a WebSocket. It stays one for its address until it is gone.
-    pub(super) fn join(&mut self, key: Key, now: Now) {
-        let Some(address) = self.all.get_mut(key as usize) else { return };
+    /// A connection has become a WebSocket. It stays one for its address until it is gone. Whether
+    /// that was the last for which the address had a token.
+    pub(super) fn join(&mut self, key: Key, now: Now) -> bool {
+        let Some(address) = self.all.get_mut(key as usize) else { return false };
         address.websockets += 1;
-        if let Some(rate) = self.join_rate {
-            address.joins.draw(now.mono_ms, rate);
-        }
+        let Some(rate) = self.join_rate else { return false };
+        let had_one = address.joins.ready_ms(rate) <= now.mono_ms;
+        let ready_ms = address.joins.draw(now.mono_ms, rate);
+        had_one && ready_ms > now.mono_ms
     }
 
     /// How long an address must wait until one more of its connections may join, in milliseconds:
     /// 0 for not at all.
     pub(super) fn join_wait_ms(&self, key: Key, now: Now) -> u64 {
+        if !self.is_rated(key) {
+            return 0;
+        }
         let address = self.all.get(key as usize).zip(self.join_rate);
         let ready_ms = address.map_or(0, |(address, rate)| address.joins.ready_ms(rate));
         ready_ms.saturating_sub(now.mono_ms)
@@ -154,6 +174,18 @@ impl Addresses {
         }
         let address = self.all.get_mut(key as usize).zip(self.message_rate);
         address.map_or(0, |(address, rate)| address.messages.draw(now.mono_ms, rate))
+    }
+
+    /// From when on a newcomer may send its first message, in milliseconds. Where its address has
+    /// no token left, it gets the next one that nobody waits for: else each connection would bring
+    /// a message of credit.
+    pub(super) fn first_ready_ms(&mut self, key: Key, now: Now) -> u64 {
+        let address = self.all.get(key as usize).zip(self.message_rate);
+        let ready_ms = address.map_or(0, |(address, rate)| address.messages.ready_ms(rate));
+        if ready_ms > now.mono_ms {
+            self.draw(key, now);
+        }
+        ready_ms
     }
 
     /// Panics where the parts do not agree with so many connections. Work: everything; for tests.

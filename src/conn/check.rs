@@ -17,6 +17,9 @@ impl<A> Connections<A> {
         let timed: BTreeSet<_> = timed.map(|(id, peer)| (peer.deadline_ms, id)).collect();
         assert_eq!(timed, *deadlines, "every deadline has its peer");
         assert_eq!(pending.len(), all.len() - open, "all but WebSockets may be evicted");
+        let waits =
+            |&(at_ms, id): &(u64, _)| all.get(id).is_some_and(|peer| peer.ready_ms() == at_ms);
+        assert!(self.peers.paused.iter().all(waits), "only those who are here wait for tokens");
         self.peers.addresses.check_invariants(all.len());
 
         let &Counters { accepted, closed, joined, exited, served, refused, .. } = counters;

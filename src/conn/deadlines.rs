@@ -61,13 +61,13 @@ impl<A: Application> Connections<A> {
             }
             Phase::Open { .. } if peer.is_hung_up => self.handle_closed(id, now),
             Phase::Open { .. } => {
+                // Where the process was stopped nobody was asked, and what came in is yet to be
+                // read: that time was not the peer's silence.
+                peer.heard_ms += now.mono_ms.saturating_sub(peer.deadline_ms);
                 if peer.ready_ms() > now.mono_ms {
                     // It is not read, so nobody knows whether it is silent.
                     peer.heard_ms = now.mono_ms;
                 }
-                // Where the process was stopped nobody was asked, and what came in is yet to be
-                // read: that time was not the peer's silence.
-                peer.heard_ms += now.mono_ms.saturating_sub(peer.deadline_ms);
                 let heard_ms = peer.heard_ms;
                 self.keep_alive(id, heard_ms, now);
             }

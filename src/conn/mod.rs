@@ -107,8 +107,7 @@ impl<A: Application> Connections<A> {
     /// Takes a new connection in, in a slot that no connection has. Where all slots are taken,
     /// another that is pending may be evicted for it: see [`Connections::poll_close`].
     ///
-    /// `None` where there is no slot, not even for a proper refusal: all that can be done is to
-    /// say that the server is [`full`].
+    /// `None` where there is no slot, not even for a proper refusal: see [`Connections::busy`].
     pub fn accept(&mut self, slot: u32, ip: Option<IpAddr>, now: Now) -> Option<PeerId> {
         let address = self.peers.addresses.open(ip, now);
         let Some(address) = address.filter(|&address| self.has_slot(address, now)) else {
@@ -125,6 +124,12 @@ impl<A: Application> Connections<A> {
         peers.outbound.open(id);
         peers.counters.accepted += 1;
         Some(id)
+    }
+
+    /// What a connection is told that [`Connections::accept`] has just not taken.
+    pub fn busy(&self, ip: Option<IpAddr>) -> Vec<u8> {
+        let answer = if self.peers.addresses.has_too_many(ip) { address_full() } else { full() };
+        answer.to_bytes(false)
     }
 
     /// A connection could not be taken in for want of a descriptor, and was turned away.
@@ -178,10 +183,11 @@ impl<A: Application> Connections<A> {
     /// handed in: that is read for as long as it takes to close.
     pub fn handle_hang_up(&mut self, id: PeerId, now: Now) {
         if let Some(peer) = self.peers.all.get_mut(id)
-            && peer.is_open()
             && !std::mem::replace(&mut peer.is_hung_up, true)
+            && peer.is_open()
         {
-            self.peers.set_deadline(id, now.mono_ms + CLOSE_MS_MAX);
+            let at_ms = peer.deadline_ms.min(now.mono_ms + CLOSE_MS_MAX);
+            self.peers.set_deadline(id, at_ms);
         }
     }
 
@@ -352,8 +358,7 @@ impl<A: Application> Connections<A> {
             self.peers.outbound.park(id, key, input.len() < len);
             return true;
         }
-        if let Some(ready_ms) = self.peers.paused_until_ms(id, now) {
-            self.peers.paused.insert((ready_ms, id));
+        if self.peers.pause(id, now) {
             return true;
         }
         let Peers { all, limits, input_bytes, .. } = &mut self.peers;
@@ -432,10 +437,6 @@ impl<A: Application> Connections<A> {
         self.application.handle_exit(&mut Caller { peers: &mut self.peers, id, now });
         self.peers.open -= 1;
         self.peers.counters.exited.count(ending);
-        if self.peers.paused_until_ms(id, now).is_some() {
-            // What it has sent too fast is dropped at once.
-            self.peers.outbound.wake(id);
-        }
         self.peers.begin_closing(id, ending, now.mono_ms + CLOSE_MS_MAX, now);
     }
 
@@ -462,6 +463,11 @@ impl<A: Application> Connections<A> {
 /// The answer to one connection too many.
 pub fn full() -> Response {
     unavailable("full", "the server is full; try again in a moment")
+}
+
+/// The answer to one connection too many of an address.
+pub fn address_full() -> Response {
+    Response::text(429, "too many connections from your address").with("Hallway-Code", "address")
 }
 
 /// A 503 with a code for programs.

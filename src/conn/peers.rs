@@ -13,7 +13,7 @@ use super::pace::{Pace, Rate};
 use super::peer::{Peer, Phase};
 use super::pending::Pending;
 use crate::clock::Now;
-use crate::limits::{Limits, REQUEST_MS_MAX};
+use crate::limits::{CLOSE_MS_MAX, Limits, REQUEST_MS_MAX};
 use crate::outbound::{Bytes, Outbound, Thresholds};
 use crate::peer::{PeerId, PeerMap};
 use crate::ws::frame::{Control, Decoder, OpCode, encode};
@@ -109,11 +109,6 @@ impl Peers {
         self.all.get(id).map_or(0, |peer| self.addresses.join_wait_ms(peer.address, now))
     }
 
-    /// Whether the address of a connection has rates: all but loopback and Unix sockets.
-    pub fn is_rated(&self, id: PeerId) -> bool {
-        self.all.get(id).is_some_and(|peer| self.addresses.is_rated(peer.address))
-    }
-
     // --- how fast they may send
 
     /// Takes a token for a message or a control frame, on credit where there is none. `is_message`:
@@ -136,9 +131,22 @@ impl Peers {
         }
     }
 
-    /// Until when the next message of a WebSocket must wait for a token, if it must.
-    pub(super) fn paused_until_ms(&self, id: PeerId, now: Now) -> Option<u64> {
-        self.all.get(id).map(Peer::ready_ms).filter(|&ready_ms| ready_ms > now.mono_ms)
+    /// Whether the next message of a WebSocket must wait for a token. If so, it is woken then.
+    pub(super) fn pause(&mut self, id: PeerId, now: Now) -> bool {
+        let ready_ms = self.all.get(id).map_or(0, Peer::ready_ms);
+        let must_wait = ready_ms > now.mono_ms;
+        if must_wait {
+            self.paused.insert((ready_ms, id));
+        }
+        must_wait
+    }
+
+    /// Wakes a WebSocket that waits for a token and needs none any more.
+    fn resume(&mut self, id: PeerId) {
+        let ready_ms = self.all.get(id).map_or(0, Peer::ready_ms);
+        if self.paused.remove(&(ready_ms, id)) {
+            self.outbound.wake(id);
+        }
     }
 
     /// Wakes those for whom there are tokens.
@@ -185,16 +193,29 @@ impl Peers {
     fn upgrade(&mut self, id: PeerId, first: Vec<u8>, now: Now) {
         self.outbound.begin(id, first.into());
         let Some(peer) = self.all.get_mut(id) else { return };
-        peer.phase = Phase::Open { decoder: Decoder::default(), pace: None };
-        self.pending.remove(peer.address, id);
-        self.addresses.join(peer.address, now);
+        let (address, is_hung_up) = (peer.address, peer.is_hung_up);
+        let ready_ms = self.addresses.first_ready_ms(address, now);
+        let pace = (ready_ms > now.mono_ms).then(|| Box::new(Pace { ready_ms, ..Pace::default() }));
+        peer.phase = Phase::Open { decoder: Decoder::default(), pace };
+        self.pending.remove(address, id);
+        if self.addresses.join(address, now) && !self.addresses.is_rated(address) {
+            log::warn!(
+                "many joins peer={id} limited=no reason=\"they come from this machine: a proxy \
+                 here should limit its clients\""
+            );
+        }
         self.open += 1;
         self.counters.joined += 1;
-        self.set_keepalive(id, now.mono_ms + self.limits.ping_ms);
+        match is_hung_up {
+            true => self.set_deadline(id, now.mono_ms + CLOSE_MS_MAX),
+            false => self.set_keepalive(id, now.mono_ms + self.limits.ping_ms),
+        }
     }
 
     /// Takes nothing more from a connection, which has been told the last.
     pub(super) fn begin_closing(&mut self, id: PeerId, ending: Ending, deadline_ms: u64, now: Now) {
+        // What it has sent too fast is dropped at once.
+        self.resume(id);
         let Some(peer) = self.all.get_mut(id) else { return };
         self.input_bytes -= peer.held_bytes();
         peer.phase = Phase::Closing(ending);

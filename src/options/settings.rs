@@ -127,7 +127,7 @@ pub const SETTINGS: &[Setting] = &[
         group: "Limits",
         name: "memory",
         value: "SIZE",
-        help: "memory held for clients and rooms [a quarter of the machine's, at most 256M]",
+        help: "memory for clients and rooms [a quarter, at most 256M]",
         set: |to, value| size(value, MEMORY, to.memory.insert(0)),
     },
     Setting {

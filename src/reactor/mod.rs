@@ -202,7 +202,8 @@ impl<A: Application> Reactor<A> {
                 let is_hung_up = event.is_read_closed() || event.is_error();
                 if is_read && (event.is_readable() || event.is_error()) {
                     self.read(id, is_hung_up, now);
-                } else if is_hung_up {
+                }
+                if is_hung_up {
                     self.connections.handle_hang_up(id, now);
                 }
             }

@@ -12,7 +12,7 @@ use super::Reactor;
 use super::listeners::Accepted;
 use super::transport::{Outcome, Transport};
 use crate::clock::Now;
-use crate::conn::{Application, full};
+use crate::conn::Application;
 use crate::limits::{ACCEPTS_PER_ITERATION, READS_PER_PEER_AND_ITERATION, WRITE_SLICES_MAX};
 use crate::peer::{PeerId, growth};
 
@@ -55,7 +55,8 @@ impl<A: Application> Reactor<A> {
                     self.close_ended();
                 }
                 Accepted::OverFdLimit(socket) => {
-                    turn_away(socket);
+                    // Whatever its address has, it is the server that is full.
+                    turn_away(socket, &self.connections.busy(None));
                     self.connections.handle_over_fd_limit();
                     self.listeners.take_spare();
                 }
@@ -72,8 +73,9 @@ impl<A: Application> Reactor<A> {
         let slot = entry.key();
         // A process has fewer descriptors than a u32 has values.
         let number = u32::try_from(slot).unwrap_or(u32::MAX);
-        let Some(id) = self.connections.accept(number, from.map(|from| from.ip()), now) else {
-            return turn_away(socket);
+        let ip = from.map(|from| from.ip());
+        let Some(id) = self.connections.accept(number, ip, now) else {
+            return turn_away(socket, &self.connections.busy(ip));
         };
         let from = from.map_or_else(|| "unix".to_owned(), |from| from.to_string());
         log::debug!("accepted peer={id} from={from}");
@@ -207,12 +209,12 @@ impl<A: Application> Reactor<A> {
     }
 }
 
-/// Tells a connection that there is no slot for it, as well as that can be done in one call:
+/// Tells a connection why there is no slot for it, as well as that can be done in one call:
 /// its request may not have come yet, and then a reset may overtake the answer.
-fn turn_away(socket: OwnedFd) {
+fn turn_away(socket: OwnedFd, answer: &[u8]) {
     let transport = Transport::new(socket);
     let _ = transport.read(&mut [0; 1024]);
-    let _ = transport.write(&[IoSlice::new(&full().to_bytes(false))]);
+    let _ = transport.write(&[IoSlice::new(answer)]);
     transport.shutdown_write();
 }
 

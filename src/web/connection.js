@@ -13,8 +13,6 @@ const PROBE_TIMEOUT = 5000;
 // A connection that lived shorter than this does not reset the delay: a server that
 // welcomes and drops in a loop must not be hammered.
 const STABLE_AFTER = 5000;
-// Close 1008: too many messages for too long. Coming back at once would end the same way.
-const RATE_DELAY = 10000;
 
 /**
  * `query()` gives the parameters of the next try, so that each one resumes from the
@@ -75,8 +73,7 @@ export function createConnection({ query, onFrame, onLost, onState }) {
     if (!wasLive) return diagnose();
     if (Date.now() - liveSince > STABLE_AFTER) failures = 0;
     onLost(code);
-    if (code === 1008) wait('rate', RATE_DELAY);
-    else wait(code === 1001 ? 'draining' : 'lost');
+    wait(code === 1001 ? 'draining' : 'lost');
   }
 
   function wait(reason, atLeast = 0) {

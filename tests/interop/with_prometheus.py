@@ -80,9 +80,9 @@ def values_are_told_apart_by_labels(url):
     families = scrape(url)
     for name, label, known in (
         ("closed", "reason", {"unused", "served", "closed_by_peer", "lost", "too_slow", "going_away"}),
-        ("exited", "reason", {"closed_by_peer", "lost", "silent", "protocol", "over_rate"}),
+        ("exited", "reason", {"closed_by_peer", "lost", "silent", "protocol", "stalled"}),
         ("refused", "status", {"400", "403", "408", "429", "503"}),
-        ("rejected", "code", {"notJson", "tooLong", "tooFast"}),
+        ("rejected", "code", {"notJson", "tooLong", "badRef"}),
         ("received", "kind", {"text", "ping", "pong"}),
         ("turned_away", "want", {"slot", "descriptor"}),
         ("unavailable", "of", {"members", "rooms"}),
@@ -136,7 +136,7 @@ def people_and_messages_count(url):
 def a_slow_reader_shows(url):
     """the queue of a reader that does not read is the deepest, and all of them its sum"""
     with slow_reader(url), connect(url) as quick:
-        for _ in range(15):  # 100 each: within the burst of 1,000 and 50 a second
+        for _ in range(15):  # 100 each
             for _ in range(100):
                 say(quick, "x" * 4000)
                 while "xxxx" not in quick.recv(PATIENCE):

@@ -6,6 +6,7 @@ use hallway::peer::PeerId;
 use serde_json::Value;
 use testkit::client::take_frames;
 
+use super::tokens::Pace;
 use super::written::Written;
 
 /// One chat message as a client has seen it.
@@ -62,12 +63,17 @@ pub(crate) struct Connection {
     pub(crate) wait: Option<Wait>,
     /// It was sent away, and its deadline to read that passed while the process was stopped.
     pub(crate) is_overdue: bool,
+    /// How fast it has sent.
+    pub(crate) pace: Pace,
+    /// Since when its socket has taken no byte, though the server has some for it.
+    pub(crate) stalled_ms: Option<u64>,
     /// It has a Ping to answer.
     pub(crate) is_pinged: bool,
     /// The next write to it fails.
     pub(crate) is_broken: bool,
-    /// It has shut its direction down.
+    /// It has shut its direction down, and when.
     pub(crate) is_eof: bool,
+    pub(crate) eof_ms: Option<u64>,
     pub(crate) since_ms: u64,
     /// When it vanished, by the monotonic clock.
     pub(crate) vanished_ms: Option<u64>,
@@ -77,6 +83,8 @@ pub(crate) struct Connection {
     pub(crate) is_open: bool,
     /// The status of the answer, once it is there.
     pub(crate) status: Option<u16>,
+    /// It was refused because its address joins too often.
+    pub(crate) is_too_soon: bool,
     pub(crate) close_code: Option<u16>,
     /// When the client was first known to have read its Close.
     pub(crate) closed_ms: Option<u64>,
@@ -123,14 +131,18 @@ impl Connection {
             was_blocked: false,
             wait: None,
             is_overdue: false,
+            pace: Pace::default(),
+            stalled_ms: None,
             is_pinged: false,
             is_broken: false,
             is_eof: false,
+            eof_ms: None,
             since_ms: 0,
             vanished_ms: None,
             is_leaving: false,
             is_open: false,
             status: None,
+            is_too_soon: false,
             close_code: None,
             closed_ms: None,
             welcome: None,
@@ -193,6 +205,8 @@ impl Connection {
         assert!(known.contains(&status), "{}", String::from_utf8_lossy(&self.read));
         self.status = Some(status);
         self.is_open = status == 101;
+        let head = String::from_utf8_lossy(&self.read[..end]);
+        self.is_too_soon = head.contains("Hallway-Code: joins");
         if self.is_open {
             self.read.drain(..end + 4);
         } else {

@@ -3,7 +3,8 @@
 use hallway::limits::EVENT_FRAMES_MAX;
 
 use super::connection::Connection;
-use super::world::{ROOMS, World};
+use super::tokens::{Rate, Taken, Tokens};
+use super::world::{ADDRESSES, ROOMS, World};
 
 /// What the server has counted, before something happens.
 pub(crate) struct Snapshot {
@@ -11,6 +12,8 @@ pub(crate) struct Snapshot {
     pub(crate) exited: u64,
     pub(crate) messages: u64,
     pub(crate) rejected: u64,
+    /// Messages, Pings and Pongs that were taken.
+    pub(crate) taken: Taken,
     /// By room.
     pub(crate) members: [usize; ROOMS],
 }
@@ -23,6 +26,11 @@ pub(crate) struct Reached {
     pub(crate) parked_texts: u64,
     /// Input that had to wait until its sender's own answers were written.
     pub(crate) deferred: u64,
+    /// Input that had to wait for tokens of its sender, or of its sender's address.
+    pub(crate) paused: u64,
+    pub(crate) paused_by_address: u64,
+    /// Handshakes that were refused because their address joins too often.
+    pub(crate) refused_joins: u64,
     /// Members of a crowd who were not told at once how many they are.
     pub(crate) held: u64,
     /// Writes that ended in the middle of a replay, though the socket took everything.
@@ -48,6 +56,8 @@ pub(crate) struct Ledger {
     pub(crate) crowd_ms: [u64; ROOMS],
     /// How many have joined or left each room since the last iteration was over.
     pub(crate) changes: [usize; ROOMS],
+    /// What each address may still send.
+    addresses: [Tokens; ADDRESSES],
     pub(crate) reached: Reached,
 }
 
@@ -56,6 +66,7 @@ impl Ledger {
     pub(crate) fn forget(&mut self, connection: &Connection) {
         self.forgotten.0 += connection.counted();
         self.forgotten.1 += u64::from(connection.written.is_cut());
+        self.reached.refused_joins += u64::from(connection.is_too_soon);
     }
 }
 
@@ -66,6 +77,9 @@ impl World {
         let (messages, rejected) =
             (after.messages - before.messages, after.rejected - before.rejected);
         let joined = after.joined - before.joined;
+        if let Some(who) = who {
+            self.note_taken(who, joined > 0, &before.taken, &after.taken);
+        }
         let ledger = &mut self.ledger;
         ledger.expected.0 += rejected;
         ledger.expected.1 += rejected;
@@ -96,6 +110,37 @@ impl World {
                 ledger.crowd_ms[room] = now_ms;
             }
         }
+    }
+
+    /// Notes what a client has used up of what it and its address may send.
+    fn note_taken(&mut self, who: usize, has_joined: bool, before: &Taken, after: &Taken) {
+        let taken = Taken {
+            messages: after.messages - before.messages,
+            pings: after.pings - before.pings,
+            pongs: after.pongs - before.pongs,
+        };
+        let now_ms = self.driver.now.mono_ms;
+        let Some(own) = self.rate() else { return };
+        let address = self.address(who);
+        let rate = Rate::of_peers(&self.limits, self.limits.address_peers);
+        let Self { ledger, clients, .. } = self;
+        let mut address = address.map(|number| &mut ledger.addresses[number]).zip(rate);
+        let pace = &mut clients[who].connection.pace;
+        if has_joined {
+            pace.join(now_ms, address.as_mut().map(|(tokens, rate)| (&mut **tokens, *rate)));
+        }
+        pace.take(&taken, now_ms, own, address);
+    }
+
+    /// How fast each may send, if that is limited.
+    pub(crate) fn rate(&self) -> Option<Rate> {
+        Rate::of_peers(&self.limits, 1)
+    }
+
+    /// Whether the next message of a client must wait for a token, for all that the model knows.
+    pub(crate) fn is_paused(&self, who: usize) -> bool {
+        let pace = &self.clients[who].connection.pace;
+        self.rate().is_some_and(|rate| pace.ready_ms(rate) > self.driver.now.mono_ms)
     }
 
     /// Notes where in the room's order the replay of a newcomer must begin: with the oldest

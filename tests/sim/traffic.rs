@@ -1,6 +1,6 @@
 //! What arrives in which pieces, what clients read, and the iterations of the loop between.
 
-use hallway::conn::{Connections, Output};
+use hallway::conn::{Connections, Ending, Output};
 use hallway::limits::CLOSE_MS_MAX;
 use hallway::peer::PeerId;
 use testkit::Driver;
@@ -9,6 +9,7 @@ use super::client::{Client, Temper};
 use super::connection::{Connection, Wait};
 use super::ledger::Snapshot;
 use super::random::Random;
+use super::tokens::Taken;
 use super::world::{ROOMS, World};
 
 /// Outputs after which one iteration must be over.
@@ -54,6 +55,9 @@ impl World {
 
     /// Notes whether input of a client waits, after some of it was handed in.
     fn note_wait(&mut self, who: usize, is_woken: bool) {
+        let is_paused = self.is_paused(who);
+        let pace = &self.clients[who].connection.pace;
+        let is_address = self.rate().is_some_and(|rate| pace.waits_for_address(rate));
         let connection = &mut self.clients[who].connection;
         let Some(peer) = connection.peer else { return };
         let is_waiting = self.driver.socket(peer).is_some_and(|socket| !socket.unread.is_empty());
@@ -71,6 +75,10 @@ impl World {
         let reached = &mut self.ledger.reached;
         match outbound.must_write_first(peer) {
             true => reached.deferred += 1,
+            false if is_paused => {
+                reached.paused += 1;
+                reached.paused_by_address += u64::from(is_address);
+            }
             false if connection.order.is_some() => reached.parked_texts += 1,
             false => reached.parked_joins += 1,
         }
@@ -98,6 +106,7 @@ impl World {
         if let Some(peer) = connection.peer.filter(|_| connection.vanished_ms.is_none()) {
             connection.is_leaving = true;
             connection.is_eof = true;
+            connection.eof_ms = Some(self.driver.now.mono_ms);
             connection.sending.clear();
             self.watch(Some(who), |driver| driver.eof(peer));
         }
@@ -133,8 +142,9 @@ impl World {
     }
 
     /// The process is stopped for so long, and goes on: all deadlines are over at once, and what
-    /// has come in meanwhile has not been read.
+    /// has come in meanwhile has not been read. What it has written before arrives.
     pub(crate) fn stop(&mut self, ms: u64) {
+        self.read_everything();
         for who in 0..self.clients.len() {
             let is_out = ms >= CLOSE_MS_MAX && self.is_sent_away(who);
             self.clients[who].connection.is_overdue |= is_out;
@@ -144,6 +154,8 @@ impl World {
         for connection in self.clients.iter_mut().map(|client| &mut client.connection) {
             connection.since_ms += ms;
             connection.vanished_ms = connection.vanished_ms.map(|at| at + ms);
+            connection.stalled_ms = connection.stalled_ms.map(|at| at + ms);
+            connection.eof_ms = connection.eof_ms.map(|at| at + ms);
         }
         self.iterate();
         self.check_deadlines();
@@ -252,6 +264,12 @@ impl World {
             exited: server.counters().exited.sum(),
             messages: server.chat_counters().messages,
             rejected: server.chat_counters().rejected.sum(),
+            taken: Taken {
+                // A binary message is the last of its connection.
+                messages: server.counters().texts + server.counters().exited.of(Ending::Binary),
+                pings: server.counters().pings,
+                pongs: server.counters().pongs,
+            },
             members: std::array::from_fn(|room| server.members(&format!("r{room}"))),
         }
     }
@@ -273,10 +291,16 @@ impl World {
         reached.closed_in_a_frame += u64::from(is_cut_off);
         reached.replays_in_pieces += u64::from(is_replaying);
         connection.was_blocked |= socket.is_blocked;
+        if !bytes.is_empty() {
+            connection.stalled_ms = None;
+        }
+        if socket.is_blocked {
+            connection.stalled_ms.get_or_insert(self.driver.now.mono_ms);
+        }
         self.check_written(who, at_once);
     }
 
-    fn find(&self, peer: PeerId) -> usize {
+    pub(crate) fn find(&self, peer: PeerId) -> usize {
         let who = self.slots[peer.slot()].expect("outputs are for connections that are there");
         let connection = &self.clients[who].connection;
         assert_eq!(connection.peer, Some(peer), "and for nobody who had the slot before");

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use hallway::chat::Setup;
 use hallway::clock::Now;
-use hallway::limits::Limits;
+use hallway::limits::{JOINS_PERIOD_MS, Limits, REFUSALS_MAX};
 use hallway::outbound::Thresholds;
 use hallway::peer::PeerId;
 use testkit::Driver;
@@ -17,7 +17,7 @@ use super::random::Random;
 pub(crate) const ROOMS: usize = 3;
 
 /// Addresses that clients come from, by their number.
-const ADDRESSES: usize = 8;
+pub(crate) const ADDRESSES: usize = 8;
 
 /// Times that pass, in milliseconds: while news are held, between two iterations, and beyond each
 /// deadline.
@@ -28,6 +28,9 @@ const STOPS_MS: [u64; 2] = [60_000, 600_000];
 
 /// How far the wall clock jumps, in milliseconds: back, by a year, and before 1970.
 const WALL_JUMPS_MS: [i64; 4] = [0, -3_600_000, 31_536_000_000, -4_000_000_000_000];
+
+/// Seconds in which all that was sent too fast is read.
+const SETTLE_S_MAX: usize = 2_000;
 
 /// Chat messages that somebody says at once: more than the gate of most rooms lets through.
 const MANY_TEXTS: usize = 40;
@@ -159,9 +162,23 @@ impl World {
                 break;
             }
         }
+        // What was sent too fast is read.
+        for _ in 0..SETTLE_S_MAX {
+            if !(0..self.clients.len()).any(|who| self.is_waiting(who)) {
+                break;
+            }
+            self.pass(1_000);
+        }
         // What is held is told.
         self.pass(self.thresholds.news_ms);
         self.check_settled();
+    }
+
+    /// Whether something that a client has sent is yet to be read, though it reads what comes.
+    fn is_waiting(&self, who: usize) -> bool {
+        let client = &self.clients[who];
+        let socket = client.connection.peer.and_then(|peer| self.driver.socket(peer));
+        client.reads_all() && socket.is_some_and(|socket| !socket.unread.is_empty())
     }
 
     /// Says goodbye to all, while some of them are still talking; five seconds later it may end.
@@ -194,6 +211,8 @@ impl World {
     pub(crate) fn leave_all(&mut self) {
         self.empty();
         if !self.is_draining {
+            // Each address may join again.
+            self.pass(JOINS_PERIOD_MS);
             (0..ADDRESSES).for_each(|who| self.come_again(who));
             self.empty();
         }
@@ -219,6 +238,11 @@ impl World {
         &self.clients[self.ordinary + room]
     }
 
+    /// The number of the address that a client comes from. Nobody is in an observer's way.
+    pub(crate) fn address(&self, who: usize) -> Option<usize> {
+        (who < self.ordinary).then_some(who % ADDRESSES)
+    }
+
     fn is_healthy(&self, who: usize) -> bool {
         self.clients[who].temper == Temper::Healthy
     }
@@ -227,11 +251,15 @@ impl World {
         if self.clients[who].connection.peer.is_some() {
             return;
         }
-        let last = u8::try_from(who % ADDRESSES).expect("few addresses");
-        let ip = IpAddr::V4(Ipv4Addr::new(192, 0, 2, last));
-        // Nobody is in an observer's way.
-        let ip = (who < self.ordinary).then_some(ip);
+        let last = |number| u8::try_from(number).expect("few addresses");
+        let ip = |number| IpAddr::V4(Ipv4Addr::new(192, 0, 2, last(number)));
+        let ip = self.address(who).map(ip);
+        let most = (self.limits.peers_max + REFUSALS_MAX) as usize;
+        let is_full = self.driver.server.peers().len() >= most;
         let peer = self.watch(None, |driver| driver.connect(ip));
+        if let Some(evicted) = self.driver.closed.last().filter(|_| is_full && peer.is_some()) {
+            self.check_evicted(evicted.id, who);
+        }
         self.collect_closed();
         let Some(peer) = peer else { return };
         if peer.slot() == self.slots.len() {
@@ -380,6 +408,8 @@ fn limits(random: &mut Random, clients: usize) -> Limits {
         message_bytes_max: 1024,
         rate_per_second: random.one_of(&[0, 20]),
         burst: random.one_of(&[1, 8]),
+        address_peers: random.one_of(&[1, 2, 20]),
+        joins_per_minute: random.one_of(&[0, 2, 300]),
         announce_up_to: random.one_of(&[0, 5, 1000]),
         peers_per_ip_max: random.one_of(&[0, 0, 4]),
         // Somebody may have to wait outside.

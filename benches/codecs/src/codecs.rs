@@ -7,11 +7,12 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use fastwebsockets::{Frame, OpCode as FastOpCode, Payload, Role as FastRole, WebSocket};
-use hallway::limits::{Limits, READ_BUFFER_BYTES};
+use hallway::limits::Limits;
 use hallway::ws::frame::{Data, Decoder, Event, OpCode, append};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Message, Utf8Bytes};
 
+use crate::shapes::BUFFER_BYTES;
 use crate::stream::Stream;
 
 /// One library: reads that many messages from a stream, or writes one that many times.
@@ -32,7 +33,7 @@ const MESSAGE_BYTES_MAX: u32 = 128 * 1024;
 
 fn decode_hallway(mut stream: Stream, count: u32) {
     let limits = Limits { message_bytes_max: MESSAGE_BYTES_MAX, ..Limits::default() };
-    let mut buffer = vec![0; READ_BUFFER_BYTES];
+    let mut buffer = vec![0; BUFFER_BYTES];
     let mut decoder = Decoder::default();
     let mut left = count;
     while left > 0 {

@@ -1,9 +1,11 @@
 //! What the peers send: which messages, and in which pieces they come out of the socket.
 
-use hallway::limits::READ_BUFFER_BYTES;
 use hallway::ws::frame::unmask;
 
 use crate::stream::Stream;
+
+/// What a read brings at most, whatever a server's own buffer holds: many small frames.
+pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
@@ -78,8 +80,8 @@ impl Shape {
             Bytes::Frame => Stream::new(frame.clone(), frame.len()),
             Bytes::One => Stream::new(frame, 1),
             Bytes::Buffer => {
-                let frames = (READ_BUFFER_BYTES / frame.len()).max(1);
-                Stream::new(frame.repeat(frames), READ_BUFFER_BYTES)
+                let frames = (BUFFER_BYTES / frame.len()).max(1);
+                Stream::new(frame.repeat(frames), BUFFER_BYTES)
             }
         }
     }
