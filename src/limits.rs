@@ -133,6 +133,9 @@ pub const REFUSALS_MAX: u32 = 8;
 /// Bytes of an error's text to its sender; what it quotes of a peer's bytes is cut here.
 pub const ERROR_BYTES_MAX: usize = 200;
 
+/// What Linux may hold for one connection in both buffers, in bytes.
+pub const SOCKET_BUFFERS_BYTES: u64 = 2 * (RECEIVE_BUFFER_BYTES + SEND_BUFFER_BYTES) as u64;
+
 /// Memory of an idle connection, in bytes: what an idle member takes by measurement, rounded up.
 pub const CONNECTION_BYTES: u32 = 320;
 

@@ -64,6 +64,7 @@ fn end(driver: &mut Driver, ending: Ending) {
             (0..300).for_each(|_| driver.deliver(other, &chat("Hello!")));
             driver.reset(other);
         }
+        Ending::OverMemory => driver.deliver(id, &masked(0x01, &[b'a'; 15 * 1024])),
         _ => driver.server.drain(driver.now),
     }
 }
@@ -71,7 +72,8 @@ fn end(driver: &mut Driver, ending: Ending) {
 #[test]
 fn each_end_of_a_connection_has_its_number() {
     for ending in Ending::ALL {
-        let mut driver = Driver::new(limits());
+        let memory_bytes_max = if ending == Ending::OverMemory { 10_000 } else { 1 << 28 };
+        let mut driver = Driver::new(Limits { memory_bytes_max, ..limits() });
         end(&mut driver, ending);
         driver.settle();
         driver.at(driver.now.mono_ms + REQUEST_MS_MAX.max(CLOSE_MS_MAX));

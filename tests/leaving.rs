@@ -72,8 +72,12 @@ fn who_leaves_and_reads_nothing_has_no_more_kept_for_it_than_a_queue() {
 #[test]
 fn who_leaves_in_its_replay_keeps_no_more_records_than_a_queue_however_quiet_its_version_is() {
     let (history, queue) = (10, 64);
-    let limits =
-        Limits { history_frames_max: history, queue_frames_max: queue, ..Limits::default() };
+    let limits = Limits {
+        history_frames_max: history,
+        queue_frames_max: queue,
+        rate_per_second: 0,
+        ..Limits::default()
+    };
     let most = (history + queue + EVENT_FRAMES_MAX) as usize;
     let mut driver = Driver::new(limits);
     let speaker = driver.ask("", V2);

@@ -33,7 +33,8 @@ fn a_request_head_has_ten_seconds_however_it_is_dripped() {
 /// A request that waits at the gate of a room with one member, the first bytes of which came before
 /// the others.
 fn request_at_a_gate(first: usize) -> (Driver, PeerId) {
-    let mut driver = Driver::new(Limits { queue_frames_max: 16, ..Limits::default() });
+    let limits = Limits { queue_frames_max: 16, rate_per_second: 0, ..Limits::default() };
+    let mut driver = Driver::new(limits);
     let speaker = driver.join("alice");
     (0..16).for_each(|_| driver.send(speaker, &chat("all at once")));
     let id = driver.open();

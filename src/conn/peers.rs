@@ -217,6 +217,9 @@ impl Peers {
         // What it has sent too fast is dropped at once.
         self.resume(id);
         let Some(peer) = self.all.get_mut(id) else { return };
+        // Whoever has hung up has its deadline already.
+        let is_hung_up = peer.is_open() && peer.is_hung_up;
+        let deadline_ms = if is_hung_up { peer.deadline_ms } else { deadline_ms };
         self.input_bytes -= peer.held_bytes();
         peer.phase = Phase::Closing(ending);
         self.pending.insert(peer.address, id, now);

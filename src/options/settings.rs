@@ -148,14 +148,14 @@ pub const SETTINGS: &[Setting] = &[
         group: "Limits",
         name: "max-peers-per-ip",
         value: "N",
-        help: "clients from the same IP address (IPv6: /64); 0: no limit [0]",
+        help: "clients from one address (IPv6: /64); 0: no limit [0]",
         set: |to, value| number(value, PEERS_PER_IP, &mut to.limits.peers_per_ip_max),
     },
     Setting {
         group: "Limits",
         name: "joins",
         value: "N",
-        help: "joins per minute from the same IP address; 0: no limit [300]",
+        help: "joins per minute from one address; 0: no limit [300]",
         set: |to, value| number(value, JOINS, &mut to.limits.joins_per_minute),
     },
     Setting {

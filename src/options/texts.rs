@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Options;
 use super::settings::{FLAGS, SETTINGS};
 use crate::chat::Origins;
-use crate::limits::{Limits, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES};
+use crate::limits::{Limits, SOCKET_BUFFERS_BYTES};
 
 /// The text of `--help`.
 pub fn help() -> String {
@@ -54,12 +54,6 @@ pub fn version() -> String {
     format!("hallway {}\nfeatures: {FEATURES}\n", env!("CARGO_PKG_VERSION"))
 }
 
-const MIB: u32 = 1024 * 1024;
-
-/// Bytes that Linux may hold for one connection: both buffers, which it doubles for its own
-/// records.
-const SOCKET_BUFFERS_BYTES: u64 = 2 * (RECEIVE_BUFFER_BYTES + SEND_BUFFER_BYTES) as u64;
-
 /// The features that were built in.
 const FEATURES: &str = if cfg!(feature = "confine") { "confine" } else { "none" };
 
@@ -99,8 +93,8 @@ pub fn report(options: &Options, descriptors: Option<u64>, memory: u64) -> Resul
         0 => "as many as the client likes".to_owned(),
         most => format!("at most {most} per minute from the same IP address"),
     };
-    let budget = limits.memory_bytes_max / MIB;
-    let buffers = u64::from(peers) * SOCKET_BUFFERS_BYTES / u64::from(MIB);
+    let budget = limits.memory_bytes_max >> 20;
+    let buffers = (u64::from(peers) * SOCKET_BUFFERS_BYTES) >> 20;
     let memory = format!(
         "{budget} MB for clients and rooms; socket buffers in the kernel: up to {buffers} MB"
     );

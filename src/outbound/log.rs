@@ -54,9 +54,6 @@ pub(super) struct Log {
 /// Bytes of capacity that a log keeps between two passes of a busy channel.
 const CAPACITY_KEPT: usize = 16 * 1024;
 
-/// The same in frames.
-const MARKS_KEPT: usize = 256;
-
 impl Log {
     /// The position of the first byte.
     pub(super) fn start(&self) -> u64 {
@@ -124,14 +121,14 @@ impl Log {
             self.bytes.clear();
             self.bytes.shrink_to(CAPACITY_KEPT);
             self.marks.clear();
-            self.marks.shrink_to(MARKS_KEPT);
+            self.marks.shrink_to(CAPACITY_KEPT / size_of::<Mark>());
         } else if position - self.start > self.bytes.len() as u64 / 2 {
             let whole = self.marks.partition_point(|mark| mark.end <= position);
             let Some(last) = whole.checked_sub(1).map(|last| self.marks[last]) else { return };
             self.bytes.drain(..offset(self.start, last.end));
             self.marks.drain(..whole);
             self.bytes.shrink_to(2 * self.bytes.len() + CAPACITY_KEPT);
-            self.marks.shrink_to(2 * self.marks.len() + MARKS_KEPT);
+            self.marks.shrink_to(2 * self.marks.len() + CAPACITY_KEPT / size_of::<Mark>());
             (self.before, self.start) = (last.counted, last.end);
         }
     }

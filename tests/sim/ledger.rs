@@ -148,9 +148,12 @@ impl World {
     fn note_joined(&mut self, who: usize) {
         let joined_at = self.ledger.said[self.clients[who].room];
         let oldest = joined_at.saturating_sub(self.limits.history_frames_max as usize);
+        let now_ms = self.driver.now.mono_ms;
         let connection = &mut self.clients[who].connection;
         let start = connection.since().unwrap_or(0).clamp(oldest, joined_at);
         connection.order = Some((start, joined_at));
+        // Whoever has hung up while its request waited has its time from now on.
+        connection.eof_ms = connection.eof_ms.map(|_| now_ms);
     }
 
     /// An iteration is over, in which it was told who came and left, or held.
