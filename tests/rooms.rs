@@ -6,7 +6,7 @@ mod people;
 
 use hallway::envelope::Version::{self, V1, V2};
 use hallway::limits::{Limits, REFERENCE_BYTES_MAX, ROOM_CHARS_MAX, TYPING_MS_MIN};
-use people::{People, Who, chat, chat_with_reference, json};
+use people::{People, Who, chat_with_reference, json};
 use testkit::heap::Counting;
 
 #[global_allocator]
