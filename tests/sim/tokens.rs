@@ -77,11 +77,12 @@ impl Pace {
         own: Rate,
         mut address: Option<(&mut Tokens, Rate)>,
     ) {
-        for number in 0..taken.messages + taken.pings {
+        // Whatever their order was: a Ping makes nobody wait for its address.
+        for number in 0..taken.pings + taken.messages {
             let ready_ms = self.least.ready_ms(own).max(self.address_ms);
             assert!(ready_ms <= now_ms, "a message is taken {} ms too soon", ready_ms - now_ms);
             self.least.draw(now_ms, own);
-            if let Some((tokens, rate)) = address.as_mut().filter(|_| number < taken.messages) {
+            if let Some((tokens, rate)) = address.as_mut().filter(|_| number >= taken.pings) {
                 tokens.draw(now_ms, *rate);
                 self.address_ms = tokens.ready_ms(*rate);
             }
