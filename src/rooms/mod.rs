@@ -382,7 +382,7 @@ impl Rooms {
         let welcome = Welcome {
             username,
             room: &room.name,
-            epoch: &room.epoch,
+            epoch: &room.epoch(),
             last_id: room.history.last_id().map(|id| id.to_string()),
             complete,
             users: is_announced.then(|| here.filter_map(name).collect()),
@@ -406,8 +406,8 @@ impl Rooms {
         }
         let name: Rc<str> = name.into();
         self.made += 1;
-        let epoch = format!("{:x}-{}", self.epoch, self.made).into();
-        let room = Room::new(Rc::clone(&name), epoch, self.limits.history_frames_max as usize);
+        let made = (self.epoch, self.made);
+        let room = Room::new(Rc::clone(&name), made, self.limits.history_frames_max as usize);
         let key = RoomKey::new(self.all.insert(room));
         self.names.insert(name, key);
         key
