@@ -37,8 +37,9 @@ pub(super) struct Channel {
     /// Every reader, and everybody who has left, whose socket is blocked, whose last write
     /// stopped short of the end, or who still has records to replay.
     pub(super) behind: Vec<PeerId>,
-    /// Whose input waits at the gate, and whether some of it was taken just before.
-    pub(super) parked: Vec<(PeerId, bool)>,
+    /// Whose input waits at the gate: those of whom nothing was taken just before, who are woken
+    /// first, and those of whom something was.
+    pub(super) parked: [Vec<PeerId>; 2],
     pub(super) state: State,
     pub(super) pass: Option<Pass>,
     /// Whether something has been said since the pass began, and whether it is more than news.
@@ -86,7 +87,7 @@ impl Channel {
 
     /// Gives back the memory that a channel without anything to say does not need.
     pub(super) fn release(&mut self) {
-        self.parked = Vec::new();
+        self.parked = Default::default();
         if self.behind.is_empty() {
             self.log.trim(self.log.end());
             self.log.release();

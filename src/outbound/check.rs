@@ -43,7 +43,10 @@ impl Outbound {
         assert_eq!(listed, usize::from(channel.state == State::Listed), "once, or not at all");
         let held = self.held.iter().filter(|(_, other)| *other == key).count();
         assert_eq!(held, usize::from(matches!(channel.state, State::Held(_))), "the same");
-        assert!(channel.state != State::Idle || channel.parked.is_empty(), "nobody waits for ever");
+        assert!(
+            channel.state != State::Idle || channel.parked.iter().all(Vec::is_empty),
+            "nobody waits for ever"
+        );
         let is_needed = channel.state != State::Idle || !channel.behind.is_empty();
         assert!(is_needed || channel.log.len() == 0, "an idle channel holds nothing");
         assert!(is_needed || channel.blocks.is_empty(), "nor does it render");

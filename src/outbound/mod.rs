@@ -278,7 +278,10 @@ impl Outbound {
         let skip_to = channel.log.end();
         let unicast = Unicast { at: skip_to - replaced as u64, frame, skip_to };
         self.change(id, |extra| extra.unicasts.push_back(unicast));
-        if self.is_too_slow(id) {
+        let queue = self.queue;
+        if let Some((reader, channel)) = self.reader(id)
+            && reader.is_too_slow(channel, queue)
+        {
             self.told.push_back(Next::TooSlow(id));
         }
     }
@@ -380,7 +383,7 @@ impl Outbound {
     /// says much would always pass the gate before the others.
     pub fn park(&mut self, id: PeerId, key: ChannelKey, was_taken: bool) {
         match self.channels.get_mut(key) {
-            Some(channel) => channel.parked.push((id, was_taken)),
+            Some(channel) => channel.parked[usize::from(was_taken)].push(id),
             None => self.wake(id),
         }
     }
@@ -472,11 +475,6 @@ impl Outbound {
         let reader = self.readers.get_mut(id)?;
         let channel = self.channels.get_mut(reader.channel)?;
         Some((reader, channel))
-    }
-
-    fn is_too_slow(&mut self, id: PeerId) -> bool {
-        let queue = self.queue;
-        self.reader(id).is_some_and(|(reader, channel)| reader.is_too_slow(channel, queue))
     }
 
     /// Notes that a channel has something to offer.

@@ -88,12 +88,20 @@ impl Outbound {
 
     fn next_told(&mut self) -> Option<Next> {
         while let Some(next) = self.told.pop_front() {
-            // One that was too slow may take bytes again by now.
-            if !matches!(next, Next::TooSlow(id) if !self.is_too_slow(id)) {
+            if self.still_holds(next) {
                 return Some(next);
             }
         }
         None
+    }
+
+    /// Whether what was found of a reader is still so: it may take bytes again by now.
+    fn still_holds(&self, next: Next) -> bool {
+        let Next::TooSlow(id) = next else { return true };
+        self.readers.get(id).is_some_and(|reader| {
+            let channel = self.channels.get(reader.channel);
+            channel.is_some_and(|channel| reader.is_too_slow(channel, self.queue))
+        })
     }
 
     /// Gives back what the lists have grown by in a burst.
@@ -270,11 +278,9 @@ impl Outbound {
         self.memory += channel.held();
         // Where half a queue was said during the pass, the next one opens the gate.
         if !channel.grown().reaches(self.queue, 2) {
-            for was_taken in [false, true] {
-                let next = channel.parked.iter().filter(|parked| parked.1 == was_taken);
-                self.told.extend(next.map(|&(id, _)| Next::Woken(id)));
+            for parked in &mut channel.parked {
+                self.told.extend(parked.drain(..).map(Next::Woken));
             }
-            channel.parked.clear();
         }
         (channel.has_more, channel.owner)
     }

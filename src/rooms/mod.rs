@@ -395,7 +395,7 @@ impl Rooms {
         let welcome = Welcome {
             username,
             room: &room.name,
-            epoch: &room.epoch,
+            epoch: &room.epoch(),
             last_id: room.history.last_id().map(|id| id.to_string()),
             complete,
             users: is_announced.then(|| here.filter_map(name).collect()),
@@ -419,9 +419,9 @@ impl Rooms {
         }
         let name: Rc<str> = name.into();
         self.made += 1;
-        let epoch = format!("{:x}-{}", self.epoch, self.made).into();
+        let made = (self.epoch, self.made);
         let records_max = self.limits.history_frames_max as usize;
-        let room = Room::new(Rc::clone(&name), epoch, records_max, maker);
+        let room = Room::new(Rc::clone(&name), made, records_max, maker);
         *self.makers.entry(maker).or_default() += 1;
         self.memory += room.held();
         let key = RoomKey::new(self.all.insert(room));

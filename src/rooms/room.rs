@@ -27,8 +27,8 @@ const ROOM_BYTES: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Room {
     pub(super) name: Rc<str>,
-    /// Ids are compared only within one epoch; no two rooms ever have the same.
-    pub(super) epoch: Box<str>,
+    /// The process that has made it, and which of its rooms it is.
+    pub(super) made: (u64, u64),
     pub(super) history: History,
     /// The channel of each version, by [`Version::index`]; its readers are the members. It may be
     /// gone, and is then opened anew.
@@ -47,13 +47,13 @@ pub(super) struct Room {
 impl Room {
     pub(super) fn new(
         name: Rc<str>,
-        epoch: Box<str>,
+        made: (u64, u64),
         records_max: usize,
         maker: Option<IpAddr>,
     ) -> Self {
         Self {
             name,
-            epoch,
+            made,
             history: History::new(records_max),
             channels: Default::default(),
             owes_count: Default::default(),
@@ -66,6 +66,12 @@ impl Room {
     /// Bytes of memory that it owns.
     pub(super) fn held(&self) -> usize {
         ROOM_BYTES + self.name.len() + self.history.held()
+    }
+
+    /// Ids are compared only within one epoch; no two rooms ever have the same.
+    pub(super) fn epoch(&self) -> String {
+        let (process, number) = self.made;
+        format!("{process:x}-{number}")
     }
 
     /// The version whose channel this is.
@@ -125,7 +131,7 @@ impl Room {
     pub(super) fn resume(&self, resume: Option<Resume<'_>>) -> (RangeInclusive<u64>, bool) {
         let Some(Resume { since, epoch }) = resume else { return (self.history.all(), true) };
         let is_number = since.bytes().all(|byte| byte.is_ascii_digit());
-        let id: Option<u64> = since.parse().ok().filter(|_| is_number && *epoch == *self.epoch);
+        let id: Option<u64> = since.parse().ok().filter(|_| is_number && epoch == self.epoch());
         match id.and_then(|id| self.history.since(id)) {
             Some(ids) => (ids, true),
             None => (self.history.all(), false),
