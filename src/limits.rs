@@ -39,6 +39,10 @@ pub const JOINS_PERIOD_MS: u64 = 60_000;
 /// Excess: the one that was left first is forgotten.
 pub const ADDRESSES_KEPT: usize = 4096;
 
+/// The least time between two lines of the log that say that memory is short, in milliseconds.
+/// Excess: not said.
+pub const SHORTAGE_MS_MIN: u64 = 60_000;
+
 /// Frames of one fragmented message. Text of 4 KiB in sensible pieces needs a dozen.
 /// Excess: Close 1009.
 pub const FRAGMENTS_MAX: u32 = 1024;
@@ -263,6 +267,12 @@ impl Limits {
     /// Bytes that one event can add to what waits for a reader.
     pub const fn event_bytes_max(&self) -> u32 {
         self.frame_bytes_max() + EVENT_FRAMES_MAX * ENVELOPE_BYTES_MAX
+    }
+
+    /// Bytes of memory that may be counted for peers and rooms: the rest of the budget is for the
+    /// allocator's own records, and for the process.
+    pub const fn held_bytes_max(&self) -> usize {
+        (self.memory_bytes_max - self.memory_bytes_max / 8) as usize
     }
 
     /// A peer silent for this long is dropped, in milliseconds: two pings and a half.

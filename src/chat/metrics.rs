@@ -49,7 +49,8 @@ impl Chat {
         for (kind, bytes) in peers.held().into_iter().chain([("rooms", self.rooms.held())]) {
             let _ = writeln!(text.0, "hallway_held_bytes{{kind=\"{kind}\"}} {bytes}");
         }
-        let (help, budget) = ("The budget: --memory.", peers.limits.memory_bytes_max.into());
+        let help = "The most that may be held: seven eighths of --memory.";
+        let budget = peers.limits.held_bytes_max() as u64;
         text.family("hallway_held_bytes_max", "gauge", help, budget);
         if let Some(bytes) = self.resident_memory.and_then(|tell| tell()) {
             let name = "process_resident_memory_bytes";

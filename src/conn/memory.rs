@@ -11,7 +11,7 @@ use super::addresses::Key;
 use super::peer::{Peer, Phase};
 use super::{Application, Connections, Ending, Peers};
 use crate::clock::Now;
-use crate::limits::{CONNECTION_BYTES, REQUEST_BYTES_MAX};
+use crate::limits::{CONNECTION_BYTES, REQUEST_BYTES_MAX, SHORTAGE_MS_MIN};
 use crate::peer::PeerId;
 
 /// Who holds no more than this is not dropped for it: a request head, or the rest of a frame.
@@ -33,6 +33,19 @@ impl Peers {
     /// Whether more is held than the budget allows, though all that can go has gone.
     pub fn is_short_of_memory(&self) -> bool {
         self.is_short_of_memory
+    }
+
+    /// Notes that memory is short, and says so now and then.
+    fn note_shortage(&mut self, held: usize, now: Now) {
+        self.counters.memory_short += 1;
+        if now.mono_ms >= self.shortage_told_from_ms {
+            self.shortage_told_from_ms = now.mono_ms + SHORTAGE_MS_MIN;
+            let budget = self.limits.memory_bytes_max;
+            log::warn!(
+                "short of memory held={held} budget={budget} remedy=\"raise --memory, or lower \
+                 --history, --queue-bytes or --max-peers\""
+            );
+        }
     }
 
     /// Bytes that are held for one connection alone, if they are many.
@@ -75,15 +88,10 @@ impl<A: Application> Connections<A> {
     /// Gives back memory where more is held than the budget allows. Where that does not help, it is
     /// tried again only when much more is held.
     pub(super) fn keep_within_budget(&mut self, now: Now) {
-        let most = self.peers.limits.memory_bytes_max as usize;
+        let most = self.peers.limits.held_bytes_max();
         if self.held_bytes() > self.peers.shed_above.max(most) {
-            log::warn!(
-                "short of memory held={} budget={most} remedy=\"raise --memory, or lower \
-                 --history, --queue-bytes or --max-peers\"",
-                self.held_bytes()
-            );
-            self.peers.counters.memory_short += 1;
-            let is_all = self.shed(most - most / 8, now);
+            self.peers.note_shortage(self.held_bytes(), now);
+            let is_all = self.shed(most, now);
             self.peers.shed_above = if is_all { self.held_bytes() + most / 16 } else { 0 };
         }
         self.peers.is_short_of_memory = self.held_bytes() > most;
@@ -92,9 +100,10 @@ impl<A: Application> Connections<A> {
         }
     }
 
-    /// Gives back memory until so much is enough: what costs least to others goes first. Whether
-    /// that was all that can go; otherwise a pass must end first.
-    fn shed(&mut self, enough: usize, now: Now) -> bool {
+    /// Gives back memory until an eighth of the most that may be held is free: what costs least to
+    /// others goes first. Whether that was all that can go; otherwise a pass must end first.
+    fn shed(&mut self, most: usize, now: Now) -> bool {
+        let enough = most - most / 8;
         self.peers.outbound.shed_blocks();
         for id in self.peers.holders() {
             if self.held_bytes() <= enough {
@@ -102,21 +111,23 @@ impl<A: Application> Connections<A> {
             }
             self.evict(id, now);
         }
-        if !self.shed_logs(enough, now) {
+        // Readers of logs that are not long stay, as long as something else can go.
+        if !self.shed_logs(most / 16, enough, now) {
             return false;
         }
         let over = self.held_bytes().saturating_sub(enough);
         if over > 0 {
             self.application.shed(&self.peers.outbound, over);
         }
-        true
+        self.shed_logs(0, enough, now)
     }
 
-    /// Dismisses those who keep logs from being trimmed, the longest log first. Whether that was
-    /// all; otherwise a log is trimmed when its pass ends.
-    fn shed_logs(&mut self, enough: usize, now: Now) -> bool {
+    /// Dismisses those who keep logs of more than `least` bytes from being trimmed, the longest log
+    /// first. Whether that was all; otherwise a log is trimmed when its pass ends.
+    fn shed_logs(&mut self, least: usize, enough: usize, now: Now) -> bool {
         while self.held_bytes() > enough
-            && let Some((channel, readers)) = self.peers.outbound.holders_of_longest_log()
+            && let Some((channel, len, readers)) = self.peers.outbound.holders_of_longest_log()
+            && len > least
             && !readers.is_empty()
         {
             for id in readers {

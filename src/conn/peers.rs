@@ -46,6 +46,8 @@ pub struct Peers {
     pub(super) is_short_of_memory: bool,
     /// Bytes that may be held before more is given back.
     pub(super) shed_above: usize,
+    /// When it may be said again that memory is short.
+    pub(super) shortage_told_from_ms: u64,
     pub(super) ping: Bytes,
     pub(crate) counters: Counters,
 }
@@ -68,6 +70,7 @@ impl Peers {
             input_bytes: 0,
             is_short_of_memory: false,
             shed_above: 0,
+            shortage_told_from_ms: 0,
             ping: encode(OpCode::Control(Control::Ping), &[]),
             counters: Counters::default(),
         }

@@ -75,8 +75,9 @@ impl Outbound {
         }
     }
 
-    /// The channel whose log holds most, and who must go so that half of it can be dropped.
-    pub fn holders_of_longest_log(&self) -> Option<(ChannelKey, Vec<PeerId>)> {
+    /// The channel whose log holds most, how many bytes these are, and who must go so that half of
+    /// it can be dropped.
+    pub fn holders_of_longest_log(&self) -> Option<(ChannelKey, usize, Vec<PeerId>)> {
         let (key, channel) = self.channels.iter().max_by_key(|(_, channel)| channel.log.len())?;
         let cut = channel.log.start() + channel.log.len() as u64 / 2;
         let holds = |id: &PeerId| {
@@ -84,7 +85,8 @@ impl Outbound {
                 reader.cursor < cut && reader.cursor < reader.target(channel) && reader.is_blocked
             })
         };
-        Some((key, channel.behind.iter().copied().filter(holds).collect()))
+        let holders = channel.behind.iter().copied().filter(holds).collect();
+        Some((key, channel.log.len(), holders))
     }
 
     /// Gives back the memory of what nobody needs of a log. Whether that is done: where a pass is
