@@ -35,7 +35,7 @@ class Attack:
         self.seconds, self.short_seconds = seconds
 
 
-def attack(title, options=(), allowance=None, needs=None, leaves_history=False, seconds=(10, 1.8)):
+def attack(title, options=(), allowance=None, needs=None, leaves_history=False, seconds=(10, 1.4)):
     """Registers a function.
 
     options         what the server is started with

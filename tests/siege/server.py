@@ -24,7 +24,6 @@ class Server:
         self.child = subprocess.Popen(
             [*box.command, *listen, *box.options, *options], stderr=subprocess.PIPE
         )
-        fcntl.fcntl(self.child.stderr, fcntl.F_SETPIPE_SZ, PIPE_BYTES if not reads_log else 1 << 16)
         net.separate(self.child.pid, box.is_preferred)
         self.process = meter.Process(self.child.pid)
         self.lines = []
@@ -42,6 +41,8 @@ class Server:
         self.address = self.addresses[0]
         if reads_log:
             threading.Thread(target=self.read_log, daemon=True).start()
+        else:
+            fcntl.fcntl(self.child.stderr, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def read_log(self):
         for line in self.child.stderr:

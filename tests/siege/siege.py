@@ -34,12 +34,12 @@ class Lengths:
     def __init__(self, is_short):
         self.is_short = is_short
         self.settle = 1
-        self.base = 4 if is_short else 6
+        self.base = 3 if is_short else 6
         self.allowance = 2 if is_short else 5
         self.control = 0 if is_short else 6
-        self.rest = 0.3 if is_short else 2
+        self.rest = 0.2 if is_short else 2
         self.after = 0.5 if is_short else 3
-        self.end = 3 if is_short else witness.PATIENCE  # what is late may still come
+        self.end = 2.6 if is_short else witness.PATIENCE  # what is late may still come
 
 
 class Session:

@@ -1,6 +1,6 @@
 """Connections that are no members, and take places.
 
-The server has PLACES of them, some of which the healthy clients need.
+The server has few, some of which the healthy clients need.
 Cost: a TCP handshake each, with or without a request.
 """
 
@@ -9,7 +9,7 @@ import collections
 import raw
 from attacker import attack, paced
 
-PLACES = ["--max-peers", "120"]
+PLACES = ["--max-peers", "120", "--rooms-max", "100"]
 HELD_MAX = 2000
 
 

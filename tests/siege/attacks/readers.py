@@ -33,7 +33,7 @@ def read_some(peers, seconds):
     return ended
 
 
-@attack("a writer within the rules, beside readers who stop for two seconds", seconds=(15, 4.5))
+@attack("a writer within the rules, beside readers who stop for two seconds", seconds=(15, 4))
 def burst(siege):
     _, burst_messages = siege.limits()
     readers = [

@@ -16,7 +16,7 @@ JOINS_A_MINUTE = 300  # and as many at once: the default of --joins
 @attack(
     "one visitor joins and leaves a room of 500, as fast as it can",
     needs="network",
-    seconds=(12, 4),
+    seconds=(12, 3),
 )
 def visits(siege):
     crowd = []
