@@ -51,7 +51,7 @@ def burst(siege):
             gone = read_some(readers, 0.1)
             dismissed += len(gone)
             readers = [peer for peer in readers if peer not in gone]
-            for peer in readers:
+            for peer in [*readers, writer]:
                 with contextlib.suppress(OSError):
                     peer.send(ALIVE)
     siege.note(f"{dismissed} of {READERS} sent away")
