@@ -65,7 +65,7 @@ class House:
                 reader, writer = await asyncio.open_connection(host, port, limit=LISTEN_BYTES)
                 self.guests.callback(writer.close)
                 writer.write(HANDSHAKE.format(room=room, address=self.address).encode())
-                await hear_bytes(reader, b"joined")
+                await hear_bytes(reader, b"userCount")
                 return reader
 
         return await asyncio.gather(*(enter() for _ in range(count)))

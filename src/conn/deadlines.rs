@@ -19,7 +19,9 @@ impl Peers {
     /// [`Now::mono_ms`].
     pub(super) fn set_deadline(&mut self, id: PeerId, at_ms: u64) {
         let Some(peer) = self.all.get_mut(id) else { return };
-        self.deadlines.remove(&(peer.deadline_ms, id));
+        if peer.deadline_ms != NEVER {
+            self.deadlines.remove(&(peer.deadline_ms, id));
+        }
         peer.deadline_ms = at_ms;
         if at_ms != NEVER {
             self.deadlines.insert((at_ms, id));
@@ -83,8 +85,10 @@ impl<A: Application> Connections<A> {
         let silent_ms = now.mono_ms.saturating_sub(heard_ms);
         let stalled_from_ms = self.peers.outbound.stalled_from_ms(id);
         if stalled_from_ms.is_some_and(|from_ms| from_ms + PROGRESS_MS_MAX <= now.mono_ms) {
+            log::debug!("dropped peer={id} reason=stalled");
             self.drop(id, Ending::Stalled, now);
         } else if ping_ms > 0 && silent_ms >= silence_ms_max {
+            log::debug!("dropped peer={id} reason=silent");
             self.drop(id, Ending::Silent, now);
         } else if ping_ms > 0 && silent_ms >= ping_ms {
             self.peers.outbound.ping(id, self.peers.ping.clone());
@@ -98,13 +102,6 @@ impl<A: Application> Connections<A> {
             self.peers.set_keepalive(id, heard_ms + ping_ms);
         }
         self.peers.look_at_progress(id);
-    }
-
-    /// Drops a WebSocket that cannot be told why.
-    fn drop(&mut self, id: PeerId, ending: Ending, now: Now) {
-        log::debug!("dropped peer={id} reason={ending}");
-        self.exit(id, ending, None, now);
-        self.handle_closed(id, now);
     }
 }
 

@@ -143,12 +143,10 @@ impl<A: Application> Connections<A> {
     /// Drops a connection for others. A WebSocket cannot be told why.
     pub(super) fn evict(&mut self, id: PeerId, now: Now) {
         log::debug!("dropped peer={id} reason=evicted");
-        self.exit(id, Ending::OverMemory, None, now);
-        if let Some(peer) = self.peers.all.get(id)
-            && matches!(peer.phase, Phase::Request(_))
-        {
-            self.peers.begin_closing(id, Ending::Evicted, now.mono_ms, now);
+        let peer = self.peers.all.get(id);
+        if peer.is_some_and(|peer| matches!(peer.phase, Phase::Request(_))) {
+            self.peers.set_closing(id, Ending::Evicted);
         }
-        self.handle_closed(id, now);
+        self.drop(id, Ending::OverMemory, now);
     }
 }

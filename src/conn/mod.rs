@@ -193,12 +193,7 @@ impl<A: Application> Connections<A> {
 
     /// The connection is broken, or there is nothing more to wait for.
     pub fn handle_closed(&mut self, id: PeerId, now: Now) {
-        if self.peers.all.get(id).is_some() {
-            // Nothing more is written to it, so its room's channel need not keep anything.
-            self.peers.outbound.close(id);
-            self.exit(id, Ending::Lost, None, now);
-            self.peers.forget(id);
-        }
+        self.drop(id, Ending::Lost, now);
     }
 
     /// The socket of this peer takes bytes again.
@@ -434,10 +429,28 @@ impl<A: Application> Connections<A> {
             return;
         }
         self.peers.outbound.finish(id, close);
+        self.leave(id, ending, now);
+        self.peers.begin_closing(id, ending, now.mono_ms + CLOSE_MS_MAX, now);
+    }
+
+    /// Drops a connection, a WebSocket for this reason. It is told nothing.
+    fn drop(&mut self, id: PeerId, ending: Ending, now: Now) {
+        let Some(peer) = self.peers.all.get(id) else { return };
+        let is_open = peer.is_open();
+        // Nothing more is written to it, so its room's channel need not keep anything.
+        self.peers.outbound.close(id);
+        if is_open {
+            self.leave(id, ending, now);
+            self.peers.set_closing(id, ending);
+        }
+        self.peers.forget(id);
+    }
+
+    /// A WebSocket, which reads no channel any more, has ended for this reason.
+    fn leave(&mut self, id: PeerId, ending: Ending, now: Now) {
         self.application.handle_exit(&mut Caller { peers: &mut self.peers, id, now });
         self.peers.open -= 1;
         self.peers.counters.exited.count(ending);
-        self.peers.begin_closing(id, ending, now.mono_ms + CLOSE_MS_MAX, now);
     }
 
     /// Whether there is a slot for one more connection of an address, or somebody is evicted for

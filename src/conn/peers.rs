@@ -217,16 +217,22 @@ impl Peers {
 
     /// Takes nothing more from a connection, which has been told the last.
     pub(super) fn begin_closing(&mut self, id: PeerId, ending: Ending, deadline_ms: u64, now: Now) {
-        // What it has sent too fast is dropped at once.
-        self.resume(id);
-        let Some(peer) = self.all.get_mut(id) else { return };
+        let Some(peer) = self.all.get(id) else { return };
         // Whoever has hung up has its deadline already.
         let is_hung_up = peer.is_open() && peer.is_hung_up;
         let deadline_ms = if is_hung_up { peer.deadline_ms } else { deadline_ms };
-        self.input_bytes -= peer.held_bytes();
-        peer.phase = Phase::Closing(ending);
         self.pending.insert(peer.address, id, now);
+        self.set_closing(id, ending);
         self.set_deadline(id, deadline_ms);
+    }
+
+    /// The end of a connection is decided. What it has sent too fast is dropped at once.
+    pub(super) fn set_closing(&mut self, id: PeerId, ending: Ending) {
+        self.resume(id);
+        if let Some(peer) = self.all.get_mut(id) {
+            self.input_bytes -= peer.held_bytes();
+            peer.phase = Phase::Closing(ending);
+        }
     }
 
     /// Forgets a connection that is no WebSocket any more; its slot is free for another.

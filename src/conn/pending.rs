@@ -1,64 +1,64 @@
 //! Connections that may be evicted for others: those that are no WebSocket yet, or not any more.
+//!
+//! Who is next is looked for only when somebody must go, so all other connections pay little for it.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::addresses::Key;
 use crate::clock::Now;
 use crate::limits::PENDING_MS_MIN;
 use crate::peer::PeerId;
 
-/// Those of one address by generation, so that the oldest comes first; and from when on they may be
-/// evicted even for their own address, in milliseconds.
-type Own = BTreeMap<u32, (PeerId, u64)>;
+/// Addresses for which memory is kept when none of their connections may be evicted.
+const COUNTS_KEPT: usize = 64;
 
 /// Connections that may be evicted.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    of: BTreeMap<Key, Own>,
-    /// The addresses: by how many they have, and of those with as many the one with the oldest
-    /// last.
-    ranking: BTreeSet<(usize, Reverse<u32>, Key)>,
+    /// By address, and by generation, so that the oldest of an address comes first; and from when
+    /// on they may be evicted even for their own address, in milliseconds.
+    all: BTreeMap<(Key, u32), (PeerId, u64)>,
+    /// How many each address has.
+    counts: Vec<u32>,
 }
 
 impl Pending {
     pub(super) fn insert(&mut self, key: Key, id: PeerId, now: Now) {
-        let from_ms = now.mono_ms + PENDING_MS_MIN;
-        self.change(key, |own| own.insert(id.generation(), (id, from_ms)));
+        let entry = (id, now.mono_ms + PENDING_MS_MIN);
+        if self.all.insert((key, id.generation()), entry).is_none() {
+            let index = key as usize;
+            if index >= self.counts.len() {
+                self.counts.resize(index + 1, 0);
+            }
+            self.counts[index] += 1;
+        }
     }
 
     pub(super) fn remove(&mut self, key: Key, id: PeerId) {
-        self.change(key, |own| own.remove(&id.generation()));
-    }
-
-    fn change<T>(&mut self, key: Key, change: impl FnOnce(&mut Own) -> T) {
-        let own = self.of.entry(key).or_default();
-        if let Some(rank) = rank(key, own) {
-            self.ranking.remove(&rank);
+        if self.all.remove(&(key, id.generation())).is_some() {
+            self.counts[key as usize] -= 1;
+            if self.all.is_empty() {
+                self.counts.truncate(COUNTS_KEPT);
+                self.counts.shrink_to(COUNTS_KEPT);
+            }
         }
-        change(own);
-        match rank(key, own) {
-            Some(rank) => self.ranking.insert(rank),
-            None => self.of.remove(&key).is_some(),
-        };
     }
 
     /// Who is evicted for a new connection of an address: the oldest of the address that has the
-    /// most. One of the same address only when it has had its time.
+    /// most, or of those that have as many. One of the same address only when it has had its time.
+    ///
+    /// Work: a look at each address.
     pub(super) fn evicted_for(&self, key: Key, now: Now) -> Option<PeerId> {
-        let &(_, Reverse(generation), of) = self.ranking.last()?;
-        let &(id, from_ms) = self.of.get(&of)?.get(&generation)?;
+        let most = self.counts.iter().copied().max().filter(|&most| most > 0)?;
+        let with_most = (0..).zip(&self.counts).filter(|&(_, &count)| count == most);
+        let oldest = with_most.filter_map(|(of, _)| self.all.range((of, 0)..).next());
+        let (&(of, _), &(id, from_ms)) = oldest.min_by_key(|&(&(_, generation), _)| generation)?;
         (of != key || from_ms <= now.mono_ms).then_some(id)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.of.values().map(BTreeMap::len).sum()
+        self.all.len()
     }
-}
-
-fn rank(key: Key, own: &Own) -> Option<(usize, Reverse<u32>, Key)> {
-    let (&oldest, _) = own.first_key_value()?;
-    Some((own.len(), Reverse(oldest), key))
 }
 
 #[cfg(test)]
@@ -92,7 +92,7 @@ mod tests {
         pending.remove(A, id(3));
         pending.remove(B, id(1));
         assert_eq!(pending.evicted_for(NEWCOMER, at(0)), None);
-        assert!(pending.of.is_empty() && pending.ranking.is_empty());
+        assert!(pending.all.is_empty() && pending.counts.iter().all(|&count| count == 0));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! How much memory rooms hold, and what goes where it is short.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
+use super::room::Room;
 use super::{LOBBY, RoomKey, Rooms};
 use crate::outbound::Outbound;
 
@@ -33,18 +35,21 @@ impl Rooms {
         while self.memory > enough && self.shorten(outbound, enough) {}
     }
 
-    /// The rooms that can be forgotten for others, the next one first.
-    fn idle(&self, outbound: &Outbound) -> Vec<RoomKey> {
-        let is_idle = |room: &super::Room| !room.has_channel(outbound) && &*room.name != LOBBY;
+    /// The rooms that can be forgotten for others: first those of the address that has made the
+    /// most, and of these the one that was empty for longest. So whoever walks through many rooms
+    /// costs only its own. Work: a look at each room.
+    pub(super) fn idle(&self, outbound: &Outbound) -> Vec<RoomKey> {
+        let mut made = BTreeMap::<_, usize>::new();
+        for (_, room) in &self.all {
+            *made.entry(room.maker).or_default() += 1;
+        }
+        let is_idle = |room: &Room| !room.has_channel(outbound) && &*room.name != LOBBY;
         let idle = self.all.iter().filter(|(_, room)| is_idle(room));
-        let mut ranked: Vec<_> = idle
-            .map(|(slot, room)| {
-                let made = Reverse(self.makers.get(&room.maker).copied());
-                (made, room.empty_since_ms, RoomKey::new(slot))
-            })
-            .collect();
-        ranked.sort_unstable_by_key(|&(made, since_ms, RoomKey(slot))| (made, since_ms, slot));
-        ranked.into_iter().map(|(_, _, key)| key).collect()
+        let rank =
+            |(slot, room): (usize, &Room)| (Reverse(made[&room.maker]), room.empty_since_ms, slot);
+        let mut ranked: Vec<_> = idle.map(rank).collect();
+        ranked.sort_unstable();
+        ranked.into_iter().map(|(.., slot)| RoomKey::new(slot)).collect()
     }
 
     /// Forgets the older half of histories, the longest first, until it is enough. Whether that

@@ -13,7 +13,6 @@ mod memory;
 mod record;
 mod room;
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -85,8 +84,6 @@ pub struct Rooms {
     all: Slab<Room>,
     names: BTreeMap<Rc<str>, RoomKey>,
     members: PeerMap<Member>,
-    /// How many rooms each address has made, of those that exist.
-    makers: BTreeMap<Option<IpAddr>, u32>,
     /// What makes the epochs of this process differ from those of any other, and the rooms made
     /// so far, which makes each differ from the others.
     epoch: u64,
@@ -123,8 +120,8 @@ impl Scratch {
 impl Rooms {
     /// No rooms yet. `epoch` should be another one in every process.
     pub fn new(limits: Rc<Limits>, epoch: u64) -> Self {
-        let (all, names, members, makers, scratch) = Default::default();
-        Self { limits, all, names, members, makers, epoch, made: 0, memory: 0, scratch }
+        let (all, names, members, scratch) = Default::default();
+        Self { limits, all, names, members, epoch, made: 0, memory: 0, scratch }
     }
 
     // --- getters
@@ -169,13 +166,9 @@ impl Rooms {
         is_below || name == LOBBY || self.names.contains_key(name)
     }
 
-    /// The room that is forgotten for another: of the address that has made the most, the one that
-    /// was empty for longest. So whoever walks through many rooms costs only its own.
+    /// The room that is forgotten for another, if one can be.
     fn next_forgotten(&self, outbound: &Outbound) -> Option<RoomKey> {
-        let is_idle = |room: &Room| !room.has_channel(outbound) && &*room.name != LOBBY;
-        let idle = self.all.iter().filter(|(_, room)| is_idle(room));
-        let rank = |room: &Room| (Reverse(self.makers.get(&room.maker)), room.empty_since_ms);
-        idle.min_by_key(|(_, room)| rank(room)).map(|(slot, _)| RoomKey::new(slot))
+        self.idle(outbound).first().copied()
     }
 
     // --- who comes and goes
@@ -422,7 +415,6 @@ impl Rooms {
         let made = (self.epoch, self.made);
         let records_max = self.limits.history_frames_max as usize;
         let room = Room::new(Rc::clone(&name), made, records_max, maker);
-        *self.makers.entry(maker).or_default() += 1;
         self.memory += room.held();
         let key = RoomKey::new(self.all.insert(room));
         self.names.insert(name, key);
@@ -447,12 +439,6 @@ impl Rooms {
         let room = self.all.remove(key.slot());
         self.memory -= room.held();
         self.names.remove(&room.name);
-        if let Some(count) = self.makers.get_mut(&room.maker) {
-            *count -= 1;
-            if *count == 0 {
-                self.makers.remove(&room.maker);
-            }
-        }
         if self.all.is_empty() {
             self.all = Slab::new();
         }
