@@ -43,8 +43,13 @@ struct Crowd {
 }
 
 fn run(members: u32) {
-    let limits =
-        Limits { rate_per_second: 0, peers_max: members, announce_up_to: 0, ..Limits::default() };
+    let limits = Limits {
+        rate_per_second: 0,
+        peers_max: members,
+        announce_up_to: 0,
+        memory_bytes_max: u32::MAX,
+        ..Limits::default()
+    };
     let before = heap::held();
     let server = Server::with(Setup { limits, ..Setup::default() });
     let mut crowd = Crowd { server, ids: Vec::with_capacity(members as usize) };
