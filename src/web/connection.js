@@ -93,7 +93,7 @@ export function createConnection({ query, onFrame, onLost, onState }) {
     if (state !== mine) return; // retried or stopped by hand in the meantime
     switch (status) {
       case 401: return enter('stopped', { reason: 'token' });
-      case 429: return wait('address', retryAfter);
+      case 429: return wait(code || 'address', retryAfter);
       case 503: return wait(code || 'network', retryAfter); // without a code it is a proxy's
       // 426 asks for the upgrade: all is well but the socket did not come through. Once may
       // be bad luck, again is something between us and the server.

@@ -12,7 +12,8 @@ const REASONS = {
   full: ['The server is full', 'You can join when somebody else leaves.'],
   rooms: ['There are too many rooms', 'You can open a new room when another one is empty. The lobby is always open.'],
   address: ['Too many connections from your network', 'Closing other tabs may help.'],
-  rate: ['You sent too many messages', 'The page connects again in a few seconds.'],
+  joins: ['Too many visits from your network', 'The page tries again in a moment.'],
+  memory: ['The server is short of memory', 'The page tries again in a moment.'],
   blocked: ['The chat connection is blocked', `The server answers, but the chat connection does not open. If there is a proxy, it must forward WebSockets. The server may also need the option --origin ${location.origin}.`],
   refused: ['The server refused the connection', ''],
 };
