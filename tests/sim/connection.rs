@@ -61,7 +61,8 @@ pub(crate) struct Connection {
     pub(crate) was_blocked: bool,
     /// Since when its input has not been taken, by the model's count of writes and wakings.
     pub(crate) wait: Option<Wait>,
-    /// It was sent away, and its deadline to read that passed while the process was stopped.
+    /// It was sent away, and before it could read that, its deadline passed while the process was
+    /// stopped, or it was evicted for another.
     pub(crate) is_overdue: bool,
     /// How fast it has sent.
     pub(crate) pace: Pace,

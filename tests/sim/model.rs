@@ -1,7 +1,7 @@
 //! What must hold, whatever happens.
 
 use hallway::limits::{
-    CLOSE_MS_MAX, DRAIN_MS_MAX, EVENT_FRAMES_MAX, PENDING_MS_MIN, PROGRESS_MS_MAX, REFUSALS_MAX,
+    CLOSE_MS_MAX, DRAIN_MS_MAX, EVENT_FRAMES_MAX, PENDING_MS_MIN, PROGRESS_MS_MAX,
     REQUEST_BYTES_MAX, REQUEST_MS_MAX,
 };
 use hallway::peer::PeerId;
@@ -178,11 +178,7 @@ impl World {
     pub(crate) fn check_reason(&self, who: usize) {
         let client = &self.clients[who];
         let Connection { is_broken, is_overdue, .. } = client.connection;
-        // Whoever was sent away as too slow may be evicted before its socket takes its Close.
-        let slots = (self.limits.peers_max + REFUSALS_MAX) as usize;
-        let is_evicted = client.connection.was_blocked && self.driver.server.peers().len() >= slots;
-        let is_excused = is_broken || is_overdue || is_evicted;
-        let is_told = !client.is_member() || !client.reads_all() || is_excused;
+        let is_told = !client.is_member() || !client.reads_all() || is_broken || is_overdue;
         assert!(is_told || client.temper == Temper::Malicious, "{} lost its place", client.name);
     }
 

@@ -163,7 +163,7 @@ impl World {
     }
 
     /// Whether the server has sent a client away that may not know it yet.
-    fn is_sent_away(&self, who: usize) -> bool {
+    pub(crate) fn is_sent_away(&self, who: usize) -> bool {
         let Connection { peer, order, .. } = &self.clients[who].connection;
         let rooms = &self.driver.server.application().rooms;
         order.is_some() && peer.is_some_and(|peer| rooms.member(peer).is_none())

@@ -256,9 +256,14 @@ impl World {
         let ip = self.address(who).map(ip);
         let most = (self.limits.peers_max + REFUSALS_MAX) as usize;
         let is_full = self.driver.server.peers().len() >= most;
+        let sent_away: Vec<usize> =
+            (0..self.clients.len()).filter(|&who| is_full && self.is_sent_away(who)).collect();
         let peer = self.watch(None, |driver| driver.connect(ip));
         if let Some(evicted) = self.driver.closed.last().filter(|_| is_full && peer.is_some()) {
-            self.check_evicted(evicted.id, who);
+            let evicted = evicted.id;
+            self.check_evicted(evicted, who);
+            let gone = self.find(evicted);
+            self.clients[gone].connection.is_overdue |= sent_away.contains(&gone);
         }
         self.collect_closed();
         let Some(peer) = peer else { return };
