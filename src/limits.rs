@@ -108,7 +108,7 @@ pub const READS_PER_PEER_AND_ITERATION: usize = 4;
 
 /// Messages and control frames that are taken of what a peer hands in with one `read`. Excess: the
 /// rest waits for the next iteration, behind those of others.
-pub const MESSAGES_PER_PEER_AND_ITERATION: usize = 16;
+pub const MESSAGES_PER_READ: usize = 16;
 
 /// What the kernel may hold of a peer's bytes that are not read, in bytes; Linux doubles it for its
 /// own records. Excess: TCP makes the peer wait.
@@ -142,6 +142,10 @@ pub const SOCKET_BUFFERS_BYTES: u64 = 2 * (RECEIVE_BUFFER_BYTES + SEND_BUFFER_BY
 
 /// Memory of an idle connection, in bytes: what an idle member takes by measurement, rounded up.
 pub const CONNECTION_BYTES: u32 = 320;
+
+/// Memory beyond that for which no connection is ever dropped, in bytes: the answer to a handshake.
+/// With it a connection is a kibibyte, and half of `memory_bytes_max` must be enough for all.
+pub const UNTOUCHED_BYTES: u32 = 1024 - CONNECTION_BYTES;
 
 /// The part of the memory of the machine, or of what the process may have of it, that is the
 /// default of `--memory`.

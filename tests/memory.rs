@@ -193,3 +193,29 @@ fn where_nothing_is_left_to_go_newcomers_are_refused_until_there_is() {
     let id = join(&mut driver, address(1), "", "");
     assert!(driver.text(id).starts_with("HTTP/1.1 101 "), "there is room for one more");
 }
+
+#[test]
+fn many_who_hold_little_each_hold_no_more_than_the_budget() {
+    let budget = 4 * MIB;
+    for query in ["", "username=attacker"] {
+        let mut driver = Driver::new(Limits { peers_max: 5_000, ..limits(budget) });
+        let healthy = join(&mut driver, address(1), "username=healthy", "");
+        let attackers: Vec<PeerId> =
+            (0..2_000).filter_map(|_| driver.connect(address(2))).collect();
+        assert_eq!(attackers.len(), 2_000);
+        for id in attackers {
+            if query.is_empty() {
+                driver.deliver(id, &[&b"GET /"[..], &[b'x'; 7_000]].concat());
+            } else {
+                driver.deliver(id, handshake(query, "").as_bytes());
+                driver.deliver(id, &masked(0x01, &[b'x'; 7_000]));
+                driver.take(id);
+            }
+            driver.take(healthy);
+            check_held(&driver, budget);
+        }
+        assert!(is_member(&driver, healthy), "{query:?}");
+        driver.deliver(healthy, &chat("still here"));
+        assert!(driver.text(healthy).contains("still here"));
+    }
+}

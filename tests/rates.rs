@@ -9,7 +9,7 @@ use std::thread;
 
 use common::program::{Program, eventually, hear, hear_messages, say, stream_of};
 use hallway::conn::Ending;
-use hallway::limits::{CLOSE_MS_MAX, Limits, MESSAGES_PER_PEER_AND_ITERATION};
+use hallway::limits::{CLOSE_MS_MAX, Limits, MESSAGES_PER_READ};
 use hallway::peer::PeerId;
 use testkit::Driver;
 use testkit::client::{V2, chat, handshake, masked};
@@ -150,7 +150,7 @@ fn others_come_in_between_the_messages_of_one() {
     driver.settle();
     let told = driver.text(bob);
     let before = told.split("and I?").next().expect("a part").matches(";").count();
-    assert_eq!(before, MESSAGES_PER_PEER_AND_ITERATION);
+    assert_eq!(before, MESSAGES_PER_READ);
     assert_eq!(told.matches("chatMessage").count(), 101);
 }
 

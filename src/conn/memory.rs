@@ -8,13 +8,14 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::addresses::Key;
-use super::peer::{Peer, Phase};
+use super::peer::Phase;
 use super::{Application, Connections, Ending, Peers};
 use crate::clock::Now;
-use crate::limits::{CONNECTION_BYTES, REQUEST_BYTES_MAX, SHORTAGE_MS_MIN};
+use crate::limits::{CONNECTION_BYTES, REQUEST_BYTES_MAX, SHORTAGE_MS_MIN, UNTOUCHED_BYTES};
 use crate::peer::PeerId;
 
-/// Who holds no more than this is not dropped for it: a request head, or the rest of a frame.
+/// For whom no more than this is held is dropped only where nothing else can go: a request head, or
+/// the rest of a frame.
 const HOLDING_BYTES_MIN: usize = REQUEST_BYTES_MAX;
 
 impl Peers {
@@ -48,19 +49,14 @@ impl Peers {
         }
     }
 
-    /// Bytes that are held for one connection alone, if they are many.
-    fn holding(&self, id: PeerId, peer: &Peer) -> Option<usize> {
-        let bytes = peer.held_bytes() + self.outbound.held_for(id);
-        (bytes > HOLDING_BYTES_MIN).then_some(bytes)
-    }
-
-    /// Those for whom much is held: first those of the address that holds most, and of these the
-    /// one with the most.
-    fn holders(&self) -> Vec<PeerId> {
+    /// Those for each of whom more than `least` bytes are held: first those of the address that
+    /// holds most, and of these the one with the most.
+    fn holders(&self, least: usize) -> Vec<PeerId> {
         let mut sums = BTreeMap::<Key, usize>::new();
         let mut holders = Vec::new();
         for (id, peer) in self.all.iter() {
-            if let Some(bytes) = self.holding(id, peer) {
+            let bytes = peer.held_bytes() + self.outbound.held_for(id);
+            if bytes > least {
                 *sums.entry(peer.address).or_default() += bytes;
                 holders.push((peer.address, bytes, id));
             }
@@ -77,12 +73,6 @@ impl<A: Application> Connections<A> {
     pub fn held_bytes(&self) -> usize {
         let of_peers: usize = self.peers.held().iter().map(|(_, bytes)| bytes).sum();
         of_peers + self.application.held_bytes()
-    }
-
-    /// Bytes that were read of a peer and must wait are kept, or are kept no longer.
-    pub fn handle_unread(&mut self, kept: usize, given_back: usize) {
-        self.peers.input_bytes += kept;
-        self.peers.input_bytes -= given_back;
     }
 
     /// Gives back memory where more is held than the budget allows. Where that does not help, it is
@@ -105,13 +95,9 @@ impl<A: Application> Connections<A> {
     fn shed(&mut self, most: usize, now: Now) -> bool {
         let enough = most - most / 8;
         self.peers.outbound.shed_blocks();
-        for id in self.peers.holders() {
-            if self.held_bytes() <= enough {
-                return true;
-            }
-            self.evict(id, now);
-        }
-        // Readers of logs that are not long stay, as long as something else can go.
+        self.shed_holders(HOLDING_BYTES_MIN, enough, now);
+        // Readers of logs that are not long, and who holds little, stay as long as something else
+        // can go.
         if !self.shed_logs(most / 16, enough, now) {
             return false;
         }
@@ -119,7 +105,21 @@ impl<A: Application> Connections<A> {
         if over > 0 {
             self.application.shed(&self.peers.outbound, over);
         }
-        self.shed_logs(0, enough, now)
+        self.shed_holders(UNTOUCHED_BYTES as usize, most, now);
+        self.shed_logs(0, most, now)
+    }
+
+    /// Drops those for each of whom more than `least` bytes are held, until it is enough.
+    fn shed_holders(&mut self, least: usize, enough: usize, now: Now) {
+        if self.held_bytes() <= enough {
+            return;
+        }
+        for id in self.peers.holders(least) {
+            if self.held_bytes() <= enough {
+                return;
+            }
+            self.evict(id, now);
+        }
     }
 
     /// Dismisses those who keep logs of more than `least` bytes from being trimmed, the longest log
@@ -128,13 +128,14 @@ impl<A: Application> Connections<A> {
         while self.held_bytes() > enough
             && let Some((channel, len, readers)) = self.peers.outbound.holders_of_longest_log()
             && len > least
-            && !readers.is_empty()
         {
+            let is_last = readers.is_empty();
             for id in readers {
                 self.dismiss_slow(id, now);
             }
-            if !self.peers.outbound.shed_log(channel) {
-                return false;
+            let is_trimmed = self.peers.outbound.shed_log(channel);
+            if is_last || !is_trimmed {
+                return is_trimmed;
             }
         }
         true

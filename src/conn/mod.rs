@@ -32,8 +32,8 @@ pub use peers::Peers;
 use crate::clock::Now;
 use crate::http::{self, Response};
 use crate::limits::{
-    CLOSE_MS_MAX, DRAIN_MS_MAX, Limits, MESSAGES_PER_PEER_AND_ITERATION, REFUSALS_MAX,
-    REQUEST_MS_MAX, RETRY_AFTER_SECONDS,
+    CLOSE_MS_MAX, DRAIN_MS_MAX, Limits, MESSAGES_PER_READ, REFUSALS_MAX, REQUEST_MS_MAX,
+    RETRY_AFTER_SECONDS,
 };
 use crate::outbound::{Bytes, Next, Thresholds};
 use crate::peer::PeerId;
@@ -145,7 +145,7 @@ impl<A: Application> Connections<A> {
         if let Some(peer) = self.peers.all.get_mut(id) {
             peer.heard_ms = now.mono_ms;
         }
-        let mut messages = 0..MESSAGES_PER_PEER_AND_ITERATION;
+        let mut messages = 0..MESSAGES_PER_READ;
         while !input.is_empty() {
             let must_wait = match self.peers.all.get(id).map(|peer| &peer.phase) {
                 Some(Phase::Request(_)) => self.read_request(id, &mut input, now),
@@ -165,6 +165,7 @@ impl<A: Application> Connections<A> {
         }
         let taken = len - input.len();
         self.peers.counters.received_bytes += taken as u64;
+        self.peers.set_waiting(id, taken < len);
         self.keep_within_budget(now);
         taken
     }

@@ -6,7 +6,7 @@ use super::ending::Ending;
 use super::pace::Pace;
 use crate::clock::Now;
 use crate::http::{Response, head_len};
-use crate::limits::REQUEST_BYTES_MAX;
+use crate::limits::{READ_BUFFER_BYTES, REQUEST_BYTES_MAX};
 use crate::ws::frame::Decoder;
 
 /// The receive side of one connection. An idle one costs this and nothing else.
@@ -21,6 +21,8 @@ pub(super) struct Peer {
     pub(super) address: Key,
     /// Its request is whole, and waits at a gate.
     pub(super) is_parked: bool,
+    /// Some of what was read of it was not taken, and is kept until it is woken.
+    pub(super) is_waiting: bool,
     /// It was sent a Ping, and has answered none since.
     pub(super) is_pinged: bool,
     /// It has ended its direction, or is lost, and some of what it has sent is still to be read.
@@ -36,6 +38,7 @@ impl Peer {
             deadline_ms: NEVER,
             address,
             is_parked: false,
+            is_waiting: false,
             is_pinged: false,
             is_hung_up: false,
         }
@@ -46,13 +49,15 @@ impl Peer {
         matches!(self.phase, Phase::Open { .. })
     }
 
-    /// Bytes of memory of what has come of a request or of a message.
+    /// Bytes of memory of what has come of a request or of a message, and of what must wait: that
+    /// was one read, and counts whole.
     pub(super) fn held_bytes(&self) -> usize {
-        match &self.phase {
+        let part = match &self.phase {
             Phase::Request(head) => head.capacity(),
             Phase::Open { decoder, .. } => decoder.held_bytes(),
             Phase::Closing(_) => 0,
-        }
+        };
+        part + if self.is_waiting { READ_BUFFER_BYTES } else { 0 }
     }
 
     /// When its next message may be decoded, in milliseconds.

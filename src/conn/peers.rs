@@ -226,12 +226,24 @@ impl Peers {
         self.set_deadline(id, deadline_ms);
     }
 
+    /// Whether some of what was read of a peer must wait.
+    pub(super) fn set_waiting(&mut self, id: PeerId, is_waiting: bool) {
+        if let Some(peer) = self.all.get_mut(id)
+            && peer.is_waiting != is_waiting
+        {
+            self.input_bytes -= peer.held_bytes();
+            peer.is_waiting = is_waiting;
+            self.input_bytes += peer.held_bytes();
+        }
+    }
+
     /// The end of a connection is decided. What it has sent too fast is dropped at once.
     pub(super) fn set_closing(&mut self, id: PeerId, ending: Ending) {
         self.resume(id);
         if let Some(peer) = self.all.get_mut(id) {
             self.input_bytes -= peer.held_bytes();
             peer.phase = Phase::Closing(ending);
+            self.input_bytes += peer.held_bytes();
         }
     }
 

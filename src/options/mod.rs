@@ -14,7 +14,7 @@ use log::LevelFilter;
 use crate::chat::{Hosts, Origins};
 use crate::limits::{
     self, CONNECTION_BYTES, DESCRIPTORS_RESERVED, Limits, MEMORY_DEFAULT_MAX, MEMORY_PART,
-    REFUSALS_MAX, WELCOME_BYTES_MAX,
+    REFUSALS_MAX, UNTOUCHED_BYTES, WELCOME_BYTES_MAX,
 };
 use crate::process::{User, read_text};
 use crate::reactor::Address;
@@ -83,7 +83,7 @@ impl Options {
         let default = (memory / MEMORY_PART).clamp(*limits::MEMORY.start(), MEMORY_DEFAULT_MAX);
         let memory_bytes_max = self.memory.unwrap_or(u32::try_from(default).unwrap_or(u32::MAX));
         // The other half is for what they say.
-        let affordable = memory_bytes_max / 2 / CONNECTION_BYTES;
+        let affordable = memory_bytes_max / 2 / (CONNECTION_BYTES + UNTOUCHED_BYTES);
         if let Some(asked) = self.max_peers.filter(|&asked| asked > affordable) {
             return Err(format!(
                 "--max-peers {asked} would take more than half of --memory {memory_bytes_max}; \
@@ -382,7 +382,7 @@ mod tests {
         };
         let options = parse_with("", &[]).unwrap();
         assert_eq!(within(&options, Some(1024)), Ok((1024 - 16 - 8 - 1, None)));
-        assert_eq!(within(&options, None), Ok((419_430, None)), "what memory allows");
+        assert_eq!(within(&options, None), Ok((131_072, None)), "what memory allows");
         let options = parse_with("--max-peers 5000", &[]).unwrap();
         assert_eq!(within(&options, Some(1024)), Ok((999, Some(5000))));
         assert_eq!(within(&options, Some(20_000)), Ok((5000, None)));
@@ -407,7 +407,7 @@ mod tests {
         assert_eq!((within("", u64::MAX), within("", 0)), (mib(256), mib(1)));
         assert_eq!(within("--memory 32M", 64 << 20), mib(32));
         let refused = within("--memory 1M --max-peers 5000", 64 << 20).unwrap_err();
-        assert!(refused.contains("--max-peers 5000") && refused.contains("to 1638"), "{refused}");
+        assert!(refused.contains("--max-peers 5000") && refused.contains("to 512"), "{refused}");
     }
 
     fn checked(args: &str, descriptors: u64) -> String {

@@ -18,13 +18,6 @@ pub struct Held {
     pub own: usize,
 }
 
-impl Held {
-    /// All of them.
-    pub fn sum(self) -> usize {
-        self.logs + self.blocks + self.own
-    }
-}
-
 impl AddAssign for Held {
     fn add_assign(&mut self, more: Self) {
         self.logs += more.logs;

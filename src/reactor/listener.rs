@@ -86,7 +86,7 @@ impl Listener {
     fn new(socket: OwnedFd, address: Address) -> io::Result<Self> {
         // The standard library listens with a backlog of 128; listening again only widens it.
         listen(&socket, LISTEN_BACKLOG)?;
-        // Connections get the same from it. A Unix socket's take it too.
+        // A TCP connection gets the same from it. A Unix socket's has what the system gives it.
         set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_BYTES)?;
         set_socket_send_buffer_size(&socket, SEND_BUFFER_BYTES)?;
         ioctl_fionbio(&socket, true)?;

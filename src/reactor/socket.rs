@@ -124,7 +124,6 @@ impl<A: Application> Reactor<A> {
             if *taken < bytes.len() {
                 return;
             }
-            self.connections.handle_unread(0, bytes.len());
             socket.unread = None;
         }
         for _ in 0..READS_PER_PEER_AND_ITERATION {
@@ -134,7 +133,6 @@ impl<A: Application> Reactor<A> {
                     let taken = self.connections.handle_input(id, bytes, now);
                     if taken < len {
                         let bytes = Box::from(&bytes[taken..]);
-                        self.connections.handle_unread(len - taken, 0);
                         socket.unread = Some(Box::new(Unread { bytes, taken: 0 }));
                         return;
                     }
@@ -195,8 +193,6 @@ impl<A: Application> Reactor<A> {
     pub(super) fn close(&mut self, id: PeerId) {
         let socket = self.sockets.remove(id.slot());
         assert_eq!(socket.id, id, "a slot is one peer's until it is closed");
-        let unread = socket.unread.map_or(0, |unread| unread.bytes.len());
-        self.connections.handle_unread(0, unread);
         self.listeners.resume();
         if self.sockets.is_empty() {
             self.sockets.shrink_to_fit();

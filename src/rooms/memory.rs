@@ -35,6 +35,11 @@ impl Rooms {
         while self.memory > enough && self.shorten(outbound, enough) {}
     }
 
+    /// Whether a room can be forgotten for others.
+    pub(super) fn has_idle(&self, outbound: &Outbound) -> bool {
+        self.all.iter().any(|(_, room)| is_idle(room, outbound))
+    }
+
     /// The rooms that can be forgotten for others: first those of the address that has made the
     /// most, and of these the one that was empty for longest. So whoever walks through many rooms
     /// costs only its own. Work: a look at each room.
@@ -43,8 +48,7 @@ impl Rooms {
         for (_, room) in &self.all {
             *made.entry(room.maker).or_default() += 1;
         }
-        let is_idle = |room: &Room| !room.has_channel(outbound) && &*room.name != LOBBY;
-        let idle = self.all.iter().filter(|(_, room)| is_idle(room));
+        let idle = self.all.iter().filter(|(_, room)| is_idle(room, outbound));
         let rank =
             |(slot, room): (usize, &Room)| (Reverse(made[&room.maker]), room.empty_since_ms, slot);
         let mut ranked: Vec<_> = idle.map(rank).collect();
@@ -66,8 +70,17 @@ impl Rooms {
             let Some(room) = self.all.get_mut(slot) else { continue };
             let needed_from = room.replayed_from(outbound);
             room.history.forget_half(needed_from);
+            let is_over = room.history.is_empty() && !room.has_channel(outbound);
             self.recount(RoomKey::new(slot), held);
+            if is_over {
+                self.forget(RoomKey::new(slot));
+            }
         }
         self.memory < before
     }
+}
+
+/// Whether nobody reads a room or is still to be sent something of it. The lobby is never forgotten.
+fn is_idle(room: &Room, outbound: &Outbound) -> bool {
+    !room.has_channel(outbound) && &*room.name != LOBBY
 }

@@ -158,7 +158,7 @@ impl Rooms {
 
     /// Whether [`Rooms::make_place`] would find one; changes nothing.
     pub fn has_place(&self, name: &str, outbound: &Outbound) -> bool {
-        self.is_free_for(name) || self.next_forgotten(outbound).is_some()
+        self.is_free_for(name) || self.has_idle(outbound)
     }
 
     fn is_free_for(&self, name: &str) -> bool {
